@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <algorithm>
+
+#include "perfcore/types.h"
+
+namespace perfcore {
+namespace {
+
+/// C allows no deeper nesting in practice; corrupt debug information could loop.
+constexpr int kMaxDepth = 64;
+
+const Type* skip_aliases(const Type* type) {
+  for (int depth = 0; type && depth < kMaxDepth; depth++) {
+    switch (type->kind) {
+      case TypeKind::kTypedef:
+      case TypeKind::kConst:
+      case TypeKind::kVolatile:
+      case TypeKind::kRestrict:
+        type = type->target();
+        break;
+      default:
+        return type;
+    }
+  }
+  return nullptr;
+}
+
+std::optional<MemberLocation> find_direct(const Type* type, std::string_view name, int depth) {
+  type = type ? skip_aliases(type) : nullptr;
+  if (!type || depth > kMaxDepth) return std::nullopt;
+  if (type->kind == TypeKind::kForward) type = skip_aliases(type->source->complete(type));
+  if (!type || !type->is_aggregate()) return std::nullopt;
+  for (const Member& member : type->members()) {
+    if (member.name == name && !name.empty())
+      return MemberLocation{type->member_type(member), member.bit_offset, member.bit_size};
+    if (!member.name.empty()) continue;
+    if (auto inner = find_direct(type->member_type(member), name, depth + 1)) {
+      inner->bit_offset += member.bit_offset;
+      return inner;
+    }
+  }
+  return std::nullopt;
+}
+
+void collect_members_at(const Type* type, uint64_t offset, const std::string& prefix, int depth,
+                        std::vector<std::string>* out) {
+  type = type ? skip_aliases(type) : nullptr;
+  if (!type || depth > kMaxDepth) return;
+  if (type->kind == TypeKind::kArray) {
+    const Type* element = type->target();
+    if (!element || element->size == 0) return;
+    const std::string name = prefix + "[" + std::to_string(offset / element->size) + "]";
+    const Type* inner = skip_aliases(element);
+    if (inner && inner->is_aggregate())
+      collect_members_at(element, offset % element->size, name, depth + 1, out);
+    else
+      out->push_back(name);
+    return;
+  }
+  for (const Member& member : type->members()) {
+    const Type* member_type = type->member_type(member);
+    if (!member_type) continue;
+    const uint64_t begin = member.bit_offset / 8;
+    const uint64_t end =
+        member.bit_size ? (member.bit_offset + member.bit_size + 7) / 8 : begin + member_type->size;
+    if (offset < begin || offset >= end) continue;
+    const Type* inner = skip_aliases(member_type);
+    std::string name = prefix;
+    if (!member.name.empty()) name += (prefix.empty() ? "" : ".") + member.name;
+    if (inner && (inner->is_aggregate() || inner->kind == TypeKind::kArray))
+      collect_members_at(inner, offset - begin, name, depth + 1, out);
+    else
+      out->push_back(name);
+  }
+}
+
+}  // namespace
+
+const Type* Type::target() const {
+  switch (kind) {
+    case TypeKind::kPointer:
+    case TypeKind::kArray:
+    case TypeKind::kTypedef:
+    case TypeKind::kConst:
+    case TypeKind::kVolatile:
+    case TypeKind::kRestrict:
+      return source->resolve(target_id);
+    default:
+      return nullptr;
+  }
+}
+
+const std::vector<Member>& Type::members() const {
+  if (!members_) members_ = is_aggregate() ? source->load_members(*this) : std::vector<Member>{};
+  return *members_;
+}
+
+const Type* Type::member_type(const Member& member) const { return source->resolve(member.type_id); }
+
+const std::vector<Enumerator>& Type::enumerators() const {
+  if (!enumerators_)
+    enumerators_ = kind == TypeKind::kEnum ? source->load_enumerators(*this) : std::vector<Enumerator>{};
+  return *enumerators_;
+}
+
+const Type* Type::strip() const { return skip_aliases(this); }
+
+std::string Type::to_string() const {
+  const auto tag = [&](const char* keyword) { return keyword + (name.empty() ? " {...}" : " " + name); };
+  // Arrays and pointers to arrays are written inside out in C; the outermost dimension comes first.
+  std::string suffix;
+  const Type* type = this;
+  for (int depth = 0; type && type->kind == TypeKind::kArray && depth < kMaxDepth; depth++) {
+    suffix += type->count ? "[" + std::to_string(type->count) + "]" : "[]";
+    type = type->target();
+  }
+  if (!suffix.empty()) return (type ? type->to_string() : "?") + suffix;
+  const auto of_target = [&] {
+    const Type* inner = target();
+    return inner && inner != this ? inner->to_string() : std::string("void");
+  };
+  switch (kind) {
+    case TypeKind::kVoid:
+      return "void";
+    case TypeKind::kPointer: {
+      const std::string inner = of_target();
+      return inner + (inner.ends_with('*') ? "*" : " *");
+    }
+    case TypeKind::kStruct:
+      return tag("struct");
+    case TypeKind::kUnion:
+      return tag("union");
+    case TypeKind::kEnum:
+      return tag("enum");
+    case TypeKind::kForward:
+      return tag("struct");
+    case TypeKind::kConst:
+      return "const " + of_target();
+    case TypeKind::kVolatile:
+      return "volatile " + of_target();
+    case TypeKind::kRestrict:
+      return of_target() + " restrict";
+    case TypeKind::kFunction:
+      return "function";
+    default:
+      return name.empty() ? "?" : name;
+  }
+}
+
+const Type* TypeSource::complete(const Type* type) {
+  if (!type || type->kind != TypeKind::kForward) return type;
+  for (TypeKind kind : {TypeKind::kStruct, TypeKind::kUnion, TypeKind::kEnum})
+    if (const Type* found = find(kind, type->name)) return found;
+  return nullptr;
+}
+
+std::optional<MemberLocation> TypeSource::find_member(const Type* type, std::string_view path) {
+  MemberLocation here{type, 0, 0};
+  while (!path.empty()) {
+    if (path.front() == '[') {
+      const size_t close = path.find(']');
+      const Type* array = here.type ? skip_aliases(here.type) : nullptr;
+      if (close == std::string_view::npos || close < 2 || !array || array->kind != TypeKind::kArray)
+        return std::nullopt;
+      uint64_t index = 0;
+      for (char c : path.substr(1, close - 1)) {
+        if (c < '0' || c > '9' || index > UINT32_MAX) return std::nullopt;
+        index = index * 10 + static_cast<uint64_t>(c - '0');
+      }
+      const Type* element = array->target();
+      if (!element || (array->count && index >= array->count)) return std::nullopt;
+      here = {element, here.bit_offset + index * element->size * 8, 0};
+      path.remove_prefix(close + 1);
+    } else {
+      if (path.front() == '.') path.remove_prefix(1);
+      const size_t end = std::min(path.find_first_of(".["), path.size());
+      auto found = find_direct(here.type, path.substr(0, end), 0);
+      if (!found) return std::nullopt;
+      found->bit_offset += here.bit_offset;
+      here = *found;
+      path.remove_prefix(end);
+    }
+  }
+  return here;
+}
+
+std::vector<std::string> TypeSource::members_at(const Type* type, uint64_t offset) {
+  std::vector<std::string> names;
+  collect_members_at(type, offset, "", 0, &names);
+  return names;
+}
+
+}  // namespace perfcore
