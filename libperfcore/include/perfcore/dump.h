@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /// \file
-/// A vmcore file of any supported format: physical memory, notes, and kernel virtual memory through the page tables.
+/// A vmcore file of any supported format: physical memory, notes, and kernel virtual memory through the page
+/// tables.
 #pragma once
 
 #include <array>
@@ -18,8 +19,8 @@
 
 namespace perfcore {
 
-/// The VMCOREINFO text that the kernel exports for dump tools (kernel/vmcore_info.c, kernel/crash_core.c before 6.9).
-/// Immutable after construction.
+/// The VMCOREINFO text that the kernel exports for dump tools (kernel/vmcore_info.c, kernel/crash_core.c
+/// before 6.9). Immutable after construction.
 class VmcoreInfo {
  public:
   VmcoreInfo() = default;
@@ -42,27 +43,29 @@ class VmcoreInfo {
   std::map<std::string, std::string, std::less<>> values_;
 };
 
-/// General registers of one CPU as saved in the dump, in the order of struct pt_regs (arch/x86/include/asm/ptrace.h).
+/// General registers of one CPU as saved in the dump, in the order of struct pt_regs
+/// (arch/x86/include/asm/ptrace.h).
 struct Registers {
-  uint64_t r15 = 0, r14 = 0, r13 = 0, r12 = 0, bp = 0, bx = 0, r11 = 0, r10 = 0, r9 = 0, r8 = 0, ax = 0, cx = 0, dx = 0,
-           si = 0, di = 0, orig_ax = 0, ip = 0, cs = 0, flags = 0, sp = 0, ss = 0;
+  uint64_t r15 = 0, r14 = 0, r13 = 0, r12 = 0, bp = 0, bx = 0, r11 = 0, r10 = 0, r9 = 0, r8 = 0, ax = 0,
+           cx = 0, dx = 0, si = 0, di = 0, orig_ax = 0, ip = 0, cs = 0, flags = 0, sp = 0, ss = 0;
 
   bool from_user() const { return (cs & 3) != 0; }
 };
 
-/// What NT_PRSTATUS says of one CPU. The kernel writes one note per CPU that it stopped, hypervisors one per vCPU.
+/// What NT_PRSTATUS says of one CPU. The kernel writes one note per CPU that it stopped, hypervisors one per
+/// vCPU.
 struct CpuStatus {
-  int cpu = -1;             ///< position among the notes; the CPU number where every CPU has a note
-  int pid = -1;             ///< pr_pid: 0 in hypervisor dumps
+  int cpu = -1;  ///< position among the notes; the CPU number where every CPU has a note
+  int pid = -1;  ///< pr_pid: 0 in hypervisor dumps
   Registers registers;
-  uint64_t gs_base = 0;     ///< as saved; meaningful in hypervisor dumps, user's in kexec dumps
+  uint64_t gs_base = 0;  ///< as saved; meaningful in hypervisor dumps, user's in kexec dumps
 };
 
 /// Something about the file itself that the user must know, with how often and where first.
 struct QualityNote {
-  std::string what;           ///< "file is truncated: 12 of 400 pages lie beyond its end", ...
+  std::string what;  ///< "file is truncated: 12 of 400 pages lie beyond its end", ...
   uint64_t count = 0;
-  uint64_t first_address = 0; ///< physical address of the first one, 0 where it does not apply
+  uint64_t first_address = 0;  ///< physical address of the first one, 0 where it does not apply
 };
 
 struct DumpOptions {
@@ -73,13 +76,15 @@ struct DumpOptions {
 /// Pages touched, by physical frame number; see Dump::start_recording_touched_pages().
 using PageSet = std::vector<uint64_t>;
 
-/// An opened dump. One thread at a time; open twice for two threads (libkdumpfile's clones share a lock and are slower).
+/// An opened dump. One thread at a time; open twice for two threads (libkdumpfile's clones share a lock and
+/// are slower).
 class Dump {
  public:
-  /// Opens a vmcore by content: ELF, kdump-compressed (zlib, lzo, snappy, zstd), either of them flattened (makedumpfile
-  /// -F, QEMU's dump-guest-memory -z), or a split set given by all of its parts, by one part with the others beside it, or
-  /// by its directory. A directory such as /var/crash/HOST-DATE is searched for vmcore, then dump*, then
-  /// vmcore-incomplete. Throws InputError when nothing can be opened, saying what was found and what to do.
+  /// Opens a vmcore by content: ELF, kdump-compressed (zlib, lzo, snappy, zstd), either of them flattened
+  /// (makedumpfile -F, QEMU's dump-guest-memory -z), or a split set given by all of its parts, by one part
+  /// with the others beside it, or by its directory. A directory such as /var/crash/HOST-DATE is searched for
+  /// vmcore, then dump*, then vmcore-incomplete. Throws InputError when nothing can be opened, saying what
+  /// was found and what to do.
   static std::unique_ptr<Dump> open(const std::vector<std::string>& paths, const DumpOptions& options = {});
   virtual ~Dump() = default;
 
@@ -99,7 +104,8 @@ class Dump {
   virtual std::string_view vmcoreinfo_source() const = 0;
   /// One per NT_PRSTATUS note, in the order of the file; empty when the dump has none.
   virtual const std::vector<CpuStatus>& cpu_status() const = 0;
-  /// What is wrong with the file as such (truncated, corrupt descriptors, unknown notes...); empty for a sound one.
+  /// What is wrong with the file as such (truncated, corrupt descriptors, unknown notes...); empty for a
+  /// sound one.
   virtual const std::vector<QualityNote>& quality() const = 0;
 
   /// Physical address of a kernel virtual address by the same walk that memory() uses.
@@ -109,7 +115,8 @@ class Dump {
   virtual void start_recording_touched_pages() = 0;
   virtual PageSet touched_pages() const = 0;
 
-  /// Raw ELF notes of the dump (PT_NOTE content or the notes of the kdump sub-header): copied as they are by extract.
+  /// Raw ELF notes of the dump (PT_NOTE content or the notes of the kdump sub-header): copied as they are by
+  /// extract.
   virtual const std::string& raw_notes() const = 0;
 };
 
@@ -118,6 +125,7 @@ struct ExtractOptions {
   bool elf = false;  ///< ELF instead of kdump-compressed with zlib
 };
 /// Throws InputError when the output cannot be written. \return bytes written.
-uint64_t write_minimal_dump(Dump& dump, const PageSet& pages, const std::string& output, const ExtractOptions& options);
+uint64_t write_minimal_dump(Dump& dump, const PageSet& pages, const std::string& output,
+                            const ExtractOptions& options);
 
 }  // namespace perfcore

@@ -18,14 +18,15 @@ namespace perfcore {
 
 inline constexpr uint64_t kPageSize = 4096;  ///< bytes; x86-64 base page
 
-/// Memory of a kernel by kernel virtual address. Implementations: a vmcore through its page tables, a recording, a test
-/// image; decorators add caching, counting, recording. One thread at a time per object.
+/// Memory of a kernel by kernel virtual address. Implementations: a vmcore through its page tables, a
+/// recording, a test image; decorators add caching, counting, recording. One thread at a time per object.
 class Memory {
  public:
   virtual ~Memory() = default;
 
-  /// Fills all of `out` from `address`, or fills an unspecified part of it and says why the first byte that is missing
-  /// could not be read (Unread::address is then the address of that byte). Never throws on bad addresses.
+  /// Fills all of `out` from `address`, or fills an unspecified part of it and says why the first byte that
+  /// is missing could not be read (Unread::address is then the address of that byte). Never throws on bad
+  /// addresses.
   virtual std::optional<Unread> read(uint64_t address, std::span<std::byte> out) = 0;
 };
 
@@ -42,7 +43,8 @@ class PhysicalMemory {
   /// As Memory::read(), by physical address.
   virtual std::optional<Unread> read(uint64_t address, std::span<std::byte> out) = 0;
 
-  /// The ranges of physical memory that the dump knows of, ascending and disjoint; holes and excluded pages included.
+  /// The ranges of physical memory that the dump knows of, ascending and disjoint; holes and excluded pages
+  /// included.
   virtual std::vector<Range> ranges() const = 0;
 };
 
@@ -70,7 +72,8 @@ template <typename T>
 Reading<T> read_value(Memory& memory, uint64_t address) {
   static_assert(std::is_trivially_copyable_v<T>);
   T value{};
-  if (auto unread = memory.read(address, std::as_writable_bytes(std::span(&value, 1)))) return std::move(*unread);
+  if (auto unread = memory.read(address, std::as_writable_bytes(std::span(&value, 1))))
+    return std::move(*unread);
   return value;
 }
 
@@ -79,7 +82,8 @@ template <typename T>
 Reading<std::vector<T>> read_array(Memory& memory, uint64_t address, size_t count) {
   static_assert(std::is_trivially_copyable_v<T>);
   std::vector<T> values(count);
-  if (auto unread = memory.read(address, std::as_writable_bytes(std::span(values)))) return std::move(*unread);
+  if (auto unread = memory.read(address, std::as_writable_bytes(std::span(values))))
+    return std::move(*unread);
   return values;
 }
 

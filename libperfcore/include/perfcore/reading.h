@@ -18,7 +18,8 @@ namespace perfcore {
 /// Why something could not be read. Each has one wording, see to_string().
 enum class UnreadReason {
   kExcluded,     ///< makedumpfile left the page out (kdump-compressed dumps say so)
-  kNotSaved,     ///< hole of an ELF dump (p_filesz < p_memsz): left out, or a page of zeros; the dump cannot tell which
+  kNotSaved,     ///< hole of an ELF dump (p_filesz < p_memsz): left out, or a page of zeros; the dump cannot
+                 ///< tell which
   kBeyondEnd,    ///< the dump file ends before this page: it was cut short
   kCorrupt,      ///< the page is in the file but cannot be decoded, or a structure contradicts itself
   kNotMapped,    ///< the kernel's page tables map nothing at this address
@@ -39,25 +40,28 @@ std::string_view to_string(UnreadReason reason);
 struct Unread {
   UnreadReason reason = UnreadReason::kNotMapped;
   uint64_t address = 0;  ///< kernel virtual address (physical where `path` says so); 0 where there is none
-  std::string path;      ///< expression or description of what was wanted, e.g. "per_cpu(cpu_hw_events, 1).events[0]"
-  std::string detail;    ///< numbers and names that help, e.g. "level 3 entry 0x0"; may be empty
+  std::string
+      path;  ///< expression or description of what was wanted, e.g. "per_cpu(cpu_hw_events, 1).events[0]"
+  std::string detail;  ///< numbers and names that help, e.g. "level 3 entry 0x0"; may be empty
 
   /// "per_cpu(cpu_hw_events, 1).events[0] at 0xffff...: page excluded by makedumpfile".
   std::string message() const;
 };
 
-/// Either a value of type T or an Unread. Nothing converts an unread value into a default value: there is no value_or().
-/// Not thread-safe; copyable.
+/// Either a value of type T or an Unread. Nothing converts an unread value into a default value: there is no
+/// value_or(). Not thread-safe; copyable.
 template <typename T>
 class [[nodiscard]] Reading {
  public:
   using value_type = T;
 
-  Reading(T value) : state_(std::in_place_index<0>, std::move(value)) {}          // NOLINT: implicit on purpose
-  Reading(Unread unread) : state_(std::in_place_index<1>, std::move(unread)) {}  // NOLINT: implicit on purpose
+  Reading(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit on purpose
+  Reading(Unread unread)
+      : state_(std::in_place_index<1>, std::move(unread)) {}  // NOLINT: implicit on purpose
 
   bool has_value() const { return state_.index() == 0; }
-  explicit operator bool() const = delete;  // Reading<bool> and Reading<int> would invite mistakes: say has_value()
+  explicit operator bool() const =
+      delete;  // Reading<bool> and Reading<int> would invite mistakes: say has_value()
 
   /// The value. Throws std::logic_error when there is none: ask has_value() first.
   const T& value() const& {
@@ -104,14 +108,14 @@ class [[nodiscard]] Reading {
   std::variant<T, Unread> state_;
 };
 
-/// Three-valued logic over readings: false wins over unread in a conjunction, true wins over unread in a disjunction; the
-/// Unread of the first operand that was not read is kept.
+/// Three-valued logic over readings: false wins over unread in a conjunction, true wins over unread in a
+/// disjunction; the Unread of the first operand that was not read is kept.
 Reading<bool> operator&&(const Reading<bool>& a, const Reading<bool>& b);
 Reading<bool> operator||(const Reading<bool>& a, const Reading<bool>& b);
 Reading<bool> operator!(const Reading<bool>& a);
 
-/// The input cannot be used at all (cannot be opened, is not a vmcore, ...). The message has words and numbers and says
-/// what the user can do. Exit code 2 of the command line.
+/// The input cannot be used at all (cannot be opened, is not a vmcore, ...). The message has words and
+/// numbers and says what the user can do. Exit code 2 of the command line.
 class InputError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

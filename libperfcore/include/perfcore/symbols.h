@@ -18,11 +18,11 @@ namespace perfcore {
 
 struct Symbol {
   std::string name;
-  /// Run-time address (KASLR slide included). Per-CPU symbols: the zero-based offset up to 6.14, an address inside the
-  /// kernel image since 6.15; add __per_cpu_offset[cpu] to either.
+  /// Run-time address (KASLR slide included). Per-CPU symbols: the zero-based offset up to 6.14, an address
+  /// inside the kernel image since 6.15; add __per_cpu_offset[cpu] to either.
   uint64_t address = 0;
-  uint64_t size = 0;   ///< bytes; for kallsyms the distance to the next symbol, 0 where unknown
-  char kind = '?';     ///< as nm(1) prints it: 't', 'T', 'd', 'D', 'b', 'A', ...
+  uint64_t size = 0;  ///< bytes; for kallsyms the distance to the next symbol, 0 where unknown
+  char kind = '?';    ///< as nm(1) prints it: 't', 'T', 'd', 'D', 'b', 'A', ...
 };
 
 /// Symbols by name and by address. Lookups never throw. One thread at a time.
@@ -33,27 +33,30 @@ class SymbolTable {
   /// "elf" or "kallsyms".
   virtual std::string_view source() const = 0;
 
-  /// Tells the table which names will be asked for, so that tables without an index by name find them in one pass.
+  /// Tells the table which names will be asked for, so that tables without an index by name find them in one
+  /// pass.
   virtual void prefetch(std::span<const std::string_view> names) = 0;
 
-  /// The symbol of this name; of several with one name, the first by address. Data symbols can be missing from kallsyms
-  /// (CONFIG_KALLSYMS_ALL off).
+  /// The symbol of this name; of several with one name, the first by address. Data symbols can be missing
+  /// from kallsyms (CONFIG_KALLSYMS_ALL off).
   virtual std::optional<Symbol> find(std::string_view name) = 0;
   /// All symbols of this name (static functions and variables may share one).
   virtual std::vector<Symbol> find_all(std::string_view name) = 0;
 
-  /// The symbol that contains the address: the last one at or below it. None below the first symbol, beyond the kernel
-  /// image, or for per-CPU offsets. Aliases of one address: functions before labels, global before local.
+  /// The symbol that contains the address: the last one at or below it. None below the first symbol, beyond
+  /// the kernel image, or for per-CPU offsets. Aliases of one address: functions before labels, global before
+  /// local.
   virtual std::optional<Symbol> at(uint64_t address) = 0;
 };
 
-/// kallsyms of the dumped kernel, read from its memory; finds its tables by VMCOREINFO's SYMBOL(kallsyms_*) (since 6.0), or
-/// by searching the kernel image for the token table. Form of the offsets (absolute-percpu up to 6.14; base + unsigned
-/// 6.15-6.19; relative to the entry since 7.0) is told apart by _stext. nullptr and a reason in `why` when not found.
+/// kallsyms of the dumped kernel, read from its memory; finds its tables by VMCOREINFO's SYMBOL(kallsyms_*)
+/// (since 6.0), or by searching the kernel image for the token table. Form of the offsets (absolute-percpu up
+/// to 6.14; base + unsigned 6.15-6.19; relative to the entry since 7.0) is told apart by _stext. nullptr and
+/// a reason in `why` when not found.
 std::unique_ptr<SymbolTable> open_kallsyms(Memory& memory, const VmcoreInfo& info, Unread* why);
 
-/// .symtab of a vmlinux. `slide` is the KASLR offset in bytes, added to every address inside the kernel image and not to
-/// zero-based per-CPU symbols. Throws InputError when the file is not a usable ELF file.
+/// .symtab of a vmlinux. `slide` is the KASLR offset in bytes, added to every address inside the kernel image
+/// and not to zero-based per-CPU symbols. Throws InputError when the file is not a usable ELF file.
 std::unique_ptr<SymbolTable> open_elf_symbols(const std::string& vmlinux, uint64_t slide);
 
 }  // namespace perfcore

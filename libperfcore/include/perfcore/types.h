@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /// \file
-/// C types of the dumped kernel, from DWARF of a vmlinux or from BTF in the dump. Types are immutable once handed out; what
-/// they refer to is resolved when it is asked for, so that a question about one struct does not read the others.
+/// C types of the dumped kernel, from DWARF of a vmlinux or from BTF in the dump. Types are immutable once
+/// handed out; what they refer to is resolved when it is asked for, so that a question about one struct does
+/// not read the others.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,7 @@ namespace perfcore {
 
 enum class TypeKind {
   kVoid,
-  kInt,      ///< integers, characters, _Bool: see Type::encoding
+  kInt,  ///< integers, characters, _Bool: see Type::encoding
   kFloat,
   kPointer,
   kArray,
@@ -40,10 +41,10 @@ class Type;
 class TypeSource;
 
 struct Member {
-  std::string name;          ///< empty for an anonymous struct or union (its members count as the outer type's)
-  uint64_t bit_offset = 0;   ///< from the start of the containing type
-  uint32_t bit_size = 0;     ///< 0 unless it is a bit-field
-  uint64_t type_id = 0;      ///< resolve by Type::member_type()
+  std::string name;  ///< empty for an anonymous struct or union (its members count as the outer type's)
+  uint64_t bit_offset = 0;  ///< from the start of the containing type
+  uint32_t bit_size = 0;    ///< 0 unless it is a bit-field
+  uint64_t type_id = 0;     ///< resolve by Type::member_type()
 };
 
 struct Enumerator {
@@ -55,13 +56,14 @@ struct Enumerator {
 class Type {
  public:
   TypeKind kind = TypeKind::kUnknown;
-  std::string name;             ///< "perf_event" for struct perf_event; empty when anonymous
-  uint64_t size = 0;            ///< bytes; 0 for void, functions, unknown kinds. Arrays: element size times count
+  std::string name;   ///< "perf_event" for struct perf_event; empty when anonymous
+  uint64_t size = 0;  ///< bytes; 0 for void, functions, unknown kinds. Arrays: element size times count
   IntEncoding encoding = IntEncoding::kUnsigned;  ///< kInt and kEnum (kEnum: kSigned or kUnsigned)
-  uint64_t count = 0;           ///< kArray: number of elements (0 for flexible arrays)
-  uint64_t target_id = 0;       ///< what it points to, aliases, qualifies, contains: resolve by target()
+  uint64_t count = 0;                             ///< kArray: number of elements (0 for flexible arrays)
+  uint64_t target_id = 0;  ///< what it points to, aliases, qualifies, contains: resolve by target()
 
-  /// Pointee, element, aliased or qualified type; nullptr for kinds without one. void is a type of kind kVoid.
+  /// Pointee, element, aliased or qualified type; nullptr for kinds without one. void is a type of kind
+  /// kVoid.
   const Type* target() const;
   /// Members in declaration order, anonymous ones unnamed. Empty for other kinds.
   const std::vector<Member>& members() const;
@@ -100,10 +102,11 @@ class TypeSource {
   /// "dwarf" or "btf".
   virtual std::string_view source() const = 0;
 
-  /// A complete definition by tag or typedef name: find(TypeKind::kStruct, "perf_event"). nullptr when there is none.
+  /// A complete definition by tag or typedef name: find(TypeKind::kStruct, "perf_event"). nullptr when there
+  /// is none.
   virtual const Type* find(TypeKind kind, std::string_view name) = 0;
-  /// The type of a global or per-CPU variable. BTF knows per-CPU variables only (kernel/bpf, pahole --btf_gen_all is not
-  /// used by any distribution). nullptr when there is none.
+  /// The type of a global or per-CPU variable. BTF knows per-CPU variables only (kernel/bpf, pahole
+  /// --btf_gen_all is not used by any distribution). nullptr when there is none.
   virtual const Type* variable(std::string_view name) = 0;
   /// Offset of a per-CPU variable within the per-CPU section, where the source knows it (BTF DATASEC).
   virtual std::optional<uint64_t> percpu_offset(std::string_view name) = 0;
@@ -113,7 +116,8 @@ class TypeSource {
   /// The definition of a kForward type (or the type itself); nullptr when it is defined nowhere.
   const Type* complete(const Type* type);
 
-  /// Path such as "hw.state" or "attr.config"; array elements as "events[2]". nullopt when there is no such member.
+  /// Path such as "hw.state" or "attr.config"; array elements as "events[2]". nullopt when there is no such
+  /// member.
   static std::optional<MemberLocation> find_member(const Type* type, std::string_view path);
   /// All members (anonymous ones crossed) that cover the byte at `offset`, innermost last: "hw.last_period".
   static std::vector<std::string> members_at(const Type* type, uint64_t offset);
@@ -124,7 +128,8 @@ class TypeSource {
   virtual std::vector<Enumerator> load_enumerators(const Type& type) = 0;
 };
 
-/// BTF of vmlinux, read from the dump's memory between __start_BTF and __stop_BTF. `why` says what is wrong with it.
+/// BTF of vmlinux, read from the dump's memory between __start_BTF and __stop_BTF. `why` says what is wrong
+/// with it.
 std::unique_ptr<TypeSource> open_btf(Memory& memory, uint64_t start, uint64_t stop, Unread* why);
 /// BTF from bytes (a .BTF section); the same reader. Takes the bytes over.
 std::unique_ptr<TypeSource> open_btf(std::vector<std::byte> bytes, Unread* why);
@@ -137,13 +142,15 @@ struct InlinedCall {
 /// DWARF of a vmlinux; adds what only DWARF knows.
 class DwarfSource : public TypeSource {
  public:
-  /// Functions inlined at a link-time address (without KASLR slide), innermost first; empty when none or unknown.
+  /// Functions inlined at a link-time address (without KASLR slide), innermost first; empty when none or
+  /// unknown.
   virtual std::vector<InlinedCall> inlined_at(uint64_t link_address) = 0;
 };
 /// Throws InputError when the file has no usable DWARF, saying which sections it has and what to install.
 std::unique_ptr<DwarfSource> open_dwarf(const std::string& vmlinux);
 
-/// The GNU build ID of an ELF file as lower-case hex, empty when it has none. Throws InputError when it is not ELF.
+/// The GNU build ID of an ELF file as lower-case hex, empty when it has none. Throws InputError when it is
+/// not ELF.
 std::string elf_build_id(const std::string& path);
 
 }  // namespace perfcore
