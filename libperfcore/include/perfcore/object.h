@@ -88,16 +88,18 @@ class Object {
   };
 
   Object(Kernel& kernel, const Type* type, std::variant<Location, Value, Unread> place,
-         std::string expression, bool is_pointee);
+         std::string expression, std::string pointee_of = {});
   Object fail(UnreadReason reason, std::string detail, uint64_t address = 0) const;
-  Reading<uint64_t> load_bits(uint64_t byte_size) const;
+  Object step(std::string_view name) const;
+  Reading<uint64_t> scalar() const;
   std::optional<Unread> fetch(const Location& location, std::span<std::byte> out) const;
 
   Kernel* kernel_;
   const Type* type_ = nullptr;
   std::variant<Location, Value, Unread> place_;
   std::string expression_;
-  bool is_pointee_ = false;  // made by deref(): expression_ is the pointer's, written "*expression_"
+  std::string
+      pointee_of_;  // expression of the pointer when made by following one: "p->m" reads better than "(*p).m"
   friend class Kernel;
 };
 

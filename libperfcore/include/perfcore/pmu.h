@@ -92,17 +92,7 @@ class CpuPmu {
 };
 
 /// What the value of a pointer tells about where it points.
-enum class PointerClass {
-  kNull,
-  kDirectMap,
-  kVmalloc,
-  kKernelImage,
-  kPerCpu,
-  kUser,
-  kNonCanonical,
-  kPoison,
-  kOther
-};
+enum class PointerClass { kNull, kDirectMap, kVmalloc, kKernelImage, kUser, kNonCanonical, kPoison, kOther };
 std::string_view to_string(PointerClass pointer_class);
 
 /// All PMU state that rules ask for. Events are read once each and kept.

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "kernel/variables.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace perfcore {
+namespace {
+
+struct Variable {
+  std::string_view name;
+  std::string_view type;
+};
+
+// Ordered by name. Each has had this type in every release since 5.4 unless a comment says otherwise; types
+// that a kernel does not have make the variable unread.
+constexpr Variable kVariables[] = {
+    {"__cpu_online_mask", "struct cpumask"},
+    {"__cpu_possible_mask", "struct cpumask"},
+    {"__cpu_present_mask", "struct cpumask"},
+    {"__per_cpu_offset", "unsigned long []"},
+    {"boot_cpu_data", "struct cpuinfo_x86"},
+    {"cpu_hw_events", "struct cpu_hw_events"},
+    {"cpu_number", "int"},
+    {"crashing_cpu", "int"},
+    {"current_task", "struct task_struct *"},  // per-CPU; pcpu_hot.current_task in 6.2 - 6.14
+    {"ibs_caps", "u32"},
+    {"init_task", "struct task_struct"},
+    {"init_uts_ns", "struct uts_namespace"},
+    {"jiffies", "unsigned long"},
+    {"jiffies_64", "u64"},
+    {"max_samples_per_tick", "int"},
+    {"modules", "struct list_head"},
+    {"nr_cpu_ids", "unsigned int"},
+    {"page_offset_base", "unsigned long"},
+    {"panic_cpu", "atomic_t"},
+    {"pcpu_hot", "struct pcpu_hot"},
+    {"perf_ibs_fetch", "struct perf_ibs"},
+    {"perf_ibs_op", "struct perf_ibs"},
+    {"perf_nmi_tstamp", "unsigned long"},
+    {"perf_throttled_count", "int"},
+    {"perf_throttled_seq", "u64"},
+    {"pmc_prev_left", "u64 [64]"},
+    {"prb", "struct printk_ringbuffer *"},
+    {"runqueues", "struct rq"},
+    {"saved_command_line", "char *"},
+    {"sysctl_perf_event_sample_rate", "int"},
+    {"tainted_mask", "unsigned long"},
+    {"vmalloc_base", "unsigned long"},
+    {"vmemmap_base", "unsigned long"},
+    {"x86_hyper_type", "int"},  // enum x86_hypervisor_type
+    {"x86_pmu", "struct x86_pmu"},
+};
+
+static_assert(std::ranges::is_sorted(kVariables, {}, &Variable::name));
+
+}  // namespace
+
+std::string_view known_variable_type(std::string_view name) {
+  const auto* found = std::ranges::lower_bound(kVariables, name, {}, &Variable::name);
+  return found != std::end(kVariables) && found->name == name ? found->type : std::string_view();
+}
+
+}  // namespace perfcore
