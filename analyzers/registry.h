@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/// \file
+/// All rules that perfcore knows.
+#pragma once
+
+#include <span>
+
+#include "perfcore/diagnosis.h"
+
+namespace perfcore {
+
+/// In the order in which they run. The span lives as long as the program.
+std::span<const RuleInfo> all_rules();
+
+// One declaration per file of this folder.
+RuleInfo x86_null_events_rule();
+RuleInfo x86_stopped_migrated_unprogrammed_rule();
+RuleInfo x86_state_corruption_rule();
+
+}  // namespace perfcore
