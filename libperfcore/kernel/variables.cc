@@ -20,10 +20,12 @@ constexpr Variable kVariables[] = {
     {"__cpu_present_mask", "struct cpumask"},
     {"__per_cpu_offset", "unsigned long []"},
     {"boot_cpu_data", "struct cpuinfo_x86"},
+    {"cea_exception_stacks", "struct cea_exception_stacks *"},  // per-CPU
     {"cpu_hw_events", "struct cpu_hw_events"},
     {"cpu_number", "int"},
     {"crashing_cpu", "int"},
     {"current_task", "struct task_struct *"},  // per-CPU; pcpu_hot.current_task in 6.2 - 6.14
+    {"hardirq_stack_ptr", "void *"},           // per-CPU; pcpu_hot.hardirq_stack_ptr in 6.2 - 6.14
     {"ibs_caps", "u32"},
     {"init_task", "struct task_struct"},
     {"init_uts_ns", "struct uts_namespace"},

@@ -39,6 +39,9 @@ struct Frame {
   uint64_t registers_address = 0;  ///< where that struct pt_regs lies; 0 without one
 };
 
+/// A function's name as in the source: "foo" for "foo.isra.0", "foo.cold", "foo.llvm.1234".
+std::string_view without_compiler_suffix(std::string_view function);
+
 struct Stack {
   std::vector<Frame> frames;      ///< innermost first
   std::string method;             ///< "orc", "scan" (unreliable), "none"
