@@ -54,17 +54,21 @@ struct MemoryOperand {
 struct Instruction {
   uint64_t address = 0;
   uint8_t length = 0;
-  std::string mnemonic;                 ///< "mov", "test", "bts", ...: lower case, without prefixes
+  /// "mov", "test", "bts", "jne", ...: lower case, without prefixes and size suffixes; the moves that extend
+  /// are "movzx", "movsx" and "movsxd".
+  std::string mnemonic;
   std::string text;                     ///< AT&T syntax as the kernel's own tools print it
   std::optional<MemoryOperand> memory;  ///< the explicit memory operand
   Reg destination = Reg::kNone;         ///< register written by the first operand
   Reg source = Reg::kNone;              ///< register read by the (last) register source operand
+  uint8_t width = 0;                      ///< bytes of the first operand
+  uint32_t written = 0;  ///< one bit per Reg: general registers changed in any way, implied ones included
   std::optional<int64_t> immediate;
   std::optional<uint64_t> target;  ///< direct branch or call target
   bool is_call = false;
   bool is_jump = false;  ///< conditional or not
   bool is_conditional = false;
-  bool is_return = false;  ///< ret, or a jump to __x86_return_thunk and its kin is not one: see is_jump
+  bool is_return = false;  ///< ret, iret, sysret. A jump to __x86_return_thunk and its kin is none: see is_jump
 };
 
 /// The instruction at an address. Unread when its bytes are (kCorrupt when they are no instruction).
