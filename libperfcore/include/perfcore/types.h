@@ -5,9 +5,12 @@
 /// not read the others.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -139,15 +142,27 @@ struct InlinedCall {
   std::string function;  ///< what was inlined
 };
 
-/// DWARF of a vmlinux; adds what only DWARF knows.
+/// DWARF of a vmlinux; adds what only DWARF knows. Type::id is the offset of the type in .debug_info (of
+/// inner dimensions of arrays with more in the upper bits). A struct that several units define equally is a
+/// Type for each of them.
 class DwarfSource : public TypeSource {
  public:
   /// Functions inlined at a link-time address (without KASLR slide), innermost first; empty when none or
-  /// unknown.
+  /// unknown. For the address of a call pass the byte before the return address.
   virtual std::vector<InlinedCall> inlined_at(uint64_t link_address) = 0;
 };
+
+/// Link-time address (without KASLR slide) of the kernel function of this name.
+using FunctionAddress = std::function<std::optional<uint64_t>(std::string_view)>;
+/// Opens the DWARF (versions 2 to 5) of a linked x86-64 kernel. Nothing is read beyond the section headers: a
+/// question about a type reads the few units that are known to define it, found by the addresses of the
+/// functions dwarf_anchors() names, and only a name that none of them has is looked for in all units (some
+/// 0.1 s). `function_address` serves to share a symbol table that is open anyway; without it .symtab is read.
 /// Throws InputError when the file has no usable DWARF, saying which sections it has and what to install.
-std::unique_ptr<DwarfSource> open_dwarf(const std::string& vmlinux);
+/// Damaged units are passed over.
+std::unique_ptr<DwarfSource> open_dwarf(const std::string& vmlinux, FunctionAddress function_address = {});
+/// The functions that open_dwarf()'s `function_address` is asked for.
+std::span<const std::string_view> dwarf_anchors();
 
 /// The GNU build ID of an ELF file as lower-case hex, empty when it has none. Throws InputError when it is
 /// not ELF.
