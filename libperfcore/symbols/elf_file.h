@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/// \file
+/// The ELF parts of a vmlinux that symbols need. libelf is used in elf_file.cc and nowhere else.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace perfcore {
+
+/// One symbol of .symtab that has an address in a section of the file.
+struct ElfSymbol {
+  std::string_view name;
+  uint64_t address = 0;  ///< link-time
+  uint64_t size = 0;     ///< bytes; 0 where the assembler gave none
+  char kind = '?';       ///< as nm(1) prints it
+  bool typed = false;    ///< a function or an object, not a mere label
+};
+
+/// A linked little-endian x86-64 ELF file. The file is mapped: the views that this hands out live as long as
+/// it does. Immutable. The file is hostile: what lies outside it does not exist for this class.
+class ElfFile {
+ public:
+  /// Throws InputError when the file cannot be opened or is not such a file.
+  explicit ElfFile(const std::string& path);
+  ~ElfFile();
+  ElfFile(const ElfFile&) = delete;
+  ElfFile& operator=(const ElfFile&) = delete;
+
+  const std::string& path() const { return path_; }
+
+  /// Entries of .symtab; 0 when the file has none.
+  uint32_t symbol_count() const { return symbol_count_; }
+  /// The bytes of a symbol's name up to the end of .strtab, at least one of them; not its end, and not
+  /// whether it is of a kind that symbol() hands out: the cheap part of a look-up by name. Empty when the
+  /// entry is bad.
+  std::string_view name_bytes(uint32_t index) const;
+  /// Link-time address, 0 for what symbol() does not hand out: the cheap part of a look-up by address.
+  uint64_t symbol_address(uint32_t index) const;
+  /// Nothing for entries that are no symbols of the kernel (files, sections, absolute values, undefined).
+  std::optional<ElfSymbol> symbol(uint32_t index) const;
+
+  /// GNU build ID in lower-case hex, empty when there is none.
+  std::string build_id() const;
+
+ private:
+  struct Handle;
+  std::string path_;
+  std::unique_ptr<Handle> handle_;
+  std::span<const std::byte> symbols_;
+  std::string_view names_;
+  uint32_t symbol_count_ = 0;
+};
+
+}  // namespace perfcore

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <bitset>
+#include <cstring>
+#include <map>
+#include <vector>
+
+#include "perfcore/symbols.h"
+#include "symbols/aliases.h"
+#include "symbols/elf_file.h"
+
+namespace perfcore {
+namespace {
+
+constexpr uint64_t kKernelImageStart = 0xffffffff80000000;  // __START_KERNEL_map
+
+/// Symbol numbers in buckets of equal address ranges, found by counting: two passes and no sorting.
+class AddressIndex {
+ public:
+  explicit AddressIndex(const ElfFile& file) {
+    for (uint32_t i = 0; i < file.symbol_count(); i++) {
+      const uint64_t address = file.symbol_address(i);
+      if (address >= kKernelImageStart) last_ = std::max(last_, address - kKernelImageStart);
+    }
+    // Few symbols a bucket and few buckets: 60 MB of kernel image make 30 thousand buckets of 2 KB.
+    shift_ = std::max(static_cast<int>(std::bit_width(last_)) - 15, 0);
+    starts_.assign((last_ >> shift_) + 2, 0);
+    const auto for_each = [&](auto&& visit) {
+      for (uint32_t i = 0; i < file.symbol_count(); i++) {
+        const uint64_t address = file.symbol_address(i);
+        if (address >= kKernelImageStart) visit(i, (address - kKernelImageStart) >> shift_);
+      }
+    };
+    for_each([&](uint32_t, uint64_t bucket) { starts_[bucket + 1]++; });
+    for (size_t i = 1; i < starts_.size(); i++) starts_[i] += starts_[i - 1];
+    symbols_.resize(starts_.back());
+    std::vector<uint32_t> next(starts_.begin(), starts_.end() - 1);
+    for_each([&](uint32_t i, uint64_t bucket) { symbols_[next[bucket]++] = i; });
+  }
+
+  size_t buckets() const { return starts_.size() - 1; }
+  /// The bucket of a link-time address inside the kernel image; buckets() or more when it lies behind all
+  /// symbols.
+  size_t bucket_of(uint64_t address) const { return (address - kKernelImageStart) >> shift_; }
+  std::span<const uint32_t> bucket(size_t i) const {
+    return std::span(symbols_).subspan(starts_[i], starts_[i + 1] - starts_[i]);
+  }
+  /// The highest address of any symbol.
+  uint64_t last_address() const { return kKernelImageStart + last_; }
+
+ private:
+  uint64_t last_ = 0;  // highest offset from kKernelImageStart
+  int shift_ = 0;
+  std::vector<uint32_t> starts_;  // of each bucket in symbols_, and the end
+  std::vector<uint32_t> symbols_;
+};
+
+class ElfSymbols : public SymbolTable {
+ public:
+  ElfSymbols(const std::string& path, uint64_t slide) : file_(path), slide_(slide) {}
+
+  bool empty() const { return file_.symbol_count() == 0; }
+
+  std::string_view source() const override { return "elf"; }
+
+  void prefetch(std::span<const std::string_view> names) override {
+    std::vector<std::string_view> wanted;
+    for (std::string_view name : names)
+      if (!known_.contains(name)) wanted.push_back(name);
+    if (wanted.empty()) return;
+    // The first characters decide nearly always: compare names only where a wanted one starts like that.
+    std::bitset<kFilterSize> filter;
+    for (std::string_view name : wanted) {
+      filter.set(filter_slot(name));
+      known_.emplace(name, std::vector<uint32_t>{});
+    }
+    for (uint32_t i = 0; i < file_.symbol_count(); i++) {
+      const std::string_view bytes = file_.name_bytes(i);
+      if (bytes.empty() || !filter[filter_slot(bytes)]) continue;
+      const auto symbol = file_.symbol(i);
+      if (!symbol) continue;
+      if (const auto found = known_.find(symbol->name);
+          found != known_.end() && contains(wanted, symbol->name))
+        found->second.push_back(i);
+    }
+  }
+
+  std::optional<Symbol> find(std::string_view name) override {
+    std::optional<ElfSymbol> best;
+    for (const ElfSymbol& symbol : find_entries(name))
+      if (!best || preference(symbol) > preference(*best)) best = symbol;
+    if (!best) return std::nullopt;
+    return run_time(*best);
+  }
+
+  std::vector<Symbol> find_all(std::string_view name) override {
+    std::vector<Symbol> symbols;
+    for (const ElfSymbol& symbol : find_entries(name)) symbols.push_back(run_time(symbol));
+    return symbols;
+  }
+
+  std::optional<Symbol> at(uint64_t address) override {
+    if (address - slide_ < kKernelImageStart || address < slide_) return std::nullopt;
+    const uint64_t link_address = address - slide_;
+    if (!index_) index_.emplace(file_);
+    if (link_address > index_->last_address()) return std::nullopt;
+    size_t bucket = index_->bucket_of(link_address);
+    std::optional<uint64_t> start;
+    for (;; bucket--) {
+      for (uint32_t i : index_->bucket(bucket)) {
+        const uint64_t value = file_.symbol_address(i);
+        if (value <= link_address && (!start || value > *start)) start = value;
+      }
+      if (start || bucket == 0) break;
+    }
+    if (!start) return std::nullopt;
+    std::optional<ElfSymbol> best;
+    for (uint32_t i : index_->bucket(bucket)) {
+      if (file_.symbol_address(i) != *start) continue;
+      const auto symbol = file_.symbol(i);
+      if (symbol && (!best || names_better(symbol->name, symbol->kind, best->name, best->kind)))
+        best = symbol;
+    }
+    if (!best) return std::nullopt;
+    if (is_end_label(best->name) && link_address != *start) return std::nullopt;
+    return run_time(*best);
+  }
+
+ private:
+  static constexpr size_t kFilterSize = 4096;
+
+  /// Of the first three characters, or of fewer and the NUL.
+  static size_t filter_slot(std::string_view name) {
+    uint32_t hash = 0;
+    for (size_t i = 0; i < 3; i++) {
+      const char c = i < name.size() ? name[i] : '\0';
+      hash = hash * 31 + static_cast<unsigned char>(c);
+      if (c == '\0') break;
+    }
+    return hash % kFilterSize;
+  }
+
+  static bool contains(const std::vector<std::string_view>& names, std::string_view name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  }
+
+  static int preference(const ElfSymbol& symbol) {
+    return (is_global(symbol.kind) ? 2 : 0) + (symbol.typed ? 1 : 0);
+  }
+
+  /// Entries of this name by address.
+  std::vector<ElfSymbol> find_entries(std::string_view name) {
+    prefetch(std::span(&name, 1));
+    std::vector<ElfSymbol> symbols;
+    for (uint32_t i : known_.find(name)->second) symbols.push_back(*file_.symbol(i));
+    std::stable_sort(symbols.begin(), symbols.end(),
+                     [](const ElfSymbol& a, const ElfSymbol& b) { return a.address < b.address; });
+    return symbols;
+  }
+
+  Symbol run_time(const ElfSymbol& symbol) const {
+    const uint64_t address = symbol.address >= kKernelImageStart ? symbol.address + slide_ : symbol.address;
+    return {std::string(symbol.name), address, symbol.size, symbol.kind};
+  }
+
+  ElfFile file_;
+  uint64_t slide_;
+  std::map<std::string, std::vector<uint32_t>, std::less<>> known_;  // entries by name; empty: there is none
+  std::optional<AddressIndex> index_;
+};
+
+}  // namespace
+
+std::unique_ptr<SymbolTable> open_elf_symbols(const std::string& vmlinux, uint64_t slide) {
+  auto symbols = std::make_unique<ElfSymbols>(vmlinux, slide);
+  if (symbols->empty())
+    throw InputError(
+        fmt::format("{}: has no symbol table (.symtab); give the vmlinux of the kernel's debug package, not "
+                    "a stripped one",
+                    vmlinux));
+  return symbols;
+}
+
+}  // namespace perfcore
