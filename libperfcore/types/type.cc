@@ -25,16 +25,23 @@ const Type* skip_aliases(const Type* type) {
   return nullptr;
 }
 
-std::optional<MemberLocation> find_direct(const Type* type, std::string_view name, int depth) {
+/// Anonymous members make a search branch; with corrupt debug information, that contain each other, without
+/// end. No type of the kernel needs more than some hundred steps.
+constexpr int kMaxSteps = 100'000;
+
+std::optional<MemberLocation> find_direct(const Type* type, std::string_view name, int depth, int* steps) {
   type = type ? skip_aliases(type) : nullptr;
   if (!type || depth > kMaxDepth) return std::nullopt;
-  if (type->kind == TypeKind::kForward) type = skip_aliases(type->source->complete(type));
+  if (type->kind == TypeKind::kForward) type = type->source->complete(type);
   if (!type || !type->is_aggregate()) return std::nullopt;
   for (const Member& member : type->members()) {
-    if (member.name == name && !name.empty())
-      return MemberLocation{type->member_type(member), member.bit_offset, member.bit_size};
-    if (!member.name.empty()) continue;
-    if (auto inner = find_direct(type->member_type(member), name, depth + 1)) {
+    if (--*steps < 0) return std::nullopt;
+    if (!member.name.empty()) {
+      if (member.name == name)
+        return MemberLocation{type->member_type(member), member.bit_offset, member.bit_size};
+      continue;
+    }
+    if (auto inner = find_direct(type->member_type(member), name, depth + 1, steps)) {
       inner->bit_offset += member.bit_offset;
       return inner;
     }
@@ -42,35 +49,79 @@ std::optional<MemberLocation> find_direct(const Type* type, std::string_view nam
   return std::nullopt;
 }
 
-void collect_members_at(const Type* type, uint64_t offset, const std::string& prefix, int depth,
+/// Appends the innermost members of `type` that cover the byte at `offset`, as paths that start with
+/// `prefix`.
+void collect_members_at(const Type* type, uint64_t offset, const std::string& prefix, int depth, int* steps,
                         std::vector<std::string>* out) {
   type = type ? skip_aliases(type) : nullptr;
   if (!type || depth > kMaxDepth) return;
   if (type->kind == TypeKind::kArray) {
     const Type* element = type->target();
     if (!element || element->size == 0) return;
-    const std::string name = prefix + "[" + std::to_string(offset / element->size) + "]";
-    const Type* inner = skip_aliases(element);
-    if (inner && inner->is_aggregate())
-      collect_members_at(element, offset % element->size, name, depth + 1, out);
-    else
-      out->push_back(name);
+    collect_members_at(element, offset % element->size,
+                       prefix + "[" + std::to_string(offset / element->size) + "]", depth + 1, steps, out);
+    return;
+  }
+  if (!type->is_aggregate()) {
+    if (!prefix.empty()) out->push_back(prefix);
     return;
   }
   for (const Member& member : type->members()) {
+    if (--*steps < 0) return;
     const Type* member_type = type->member_type(member);
     if (!member_type) continue;
     const uint64_t begin = member.bit_offset / 8;
     const uint64_t end =
         member.bit_size ? (member.bit_offset + member.bit_size + 7) / 8 : begin + member_type->size;
     if (offset < begin || offset >= end) continue;
-    const Type* inner = skip_aliases(member_type);
     std::string name = prefix;
     if (!member.name.empty()) name += (prefix.empty() ? "" : ".") + member.name;
-    if (inner && (inner->is_aggregate() || inner->kind == TypeKind::kArray))
-      collect_members_at(inner, offset - begin, name, depth + 1, out);
-    else
-      out->push_back(name);
+    collect_members_at(member_type, offset - begin, name, depth + 1, steps, out);
+  }
+}
+
+/// `depth` bounds what corrupt debug information could make endless.
+std::string describe(const Type* type, int depth) {
+  if (!type || depth > kMaxDepth) return "?";
+  const auto tag = [&](const char* keyword) {
+    return keyword + (type->name.empty() ? " {...}" : " " + type->name);
+  };
+  switch (type->kind) {
+    case TypeKind::kVoid:
+      return "void";
+    case TypeKind::kArray: {
+      // The outermost dimension is written first, behind the type of the elements.
+      std::string dimensions;
+      for (; type && type->kind == TypeKind::kArray && depth <= kMaxDepth; depth++) {
+        dimensions += type->count ? "[" + std::to_string(type->count) + "]" : "[]";
+        type = type->target();
+      }
+      return describe(type, depth + 1) + dimensions;
+    }
+    case TypeKind::kPointer: {
+      const std::string inner = describe(type->target(), depth + 1);
+      return inner + (inner.ends_with('*') ? "*" : " *");
+    }
+    case TypeKind::kStruct:
+    case TypeKind::kForward:
+      return tag("struct");
+    case TypeKind::kUnion:
+      return tag("union");
+    case TypeKind::kEnum:
+      return tag("enum");
+    case TypeKind::kConst:
+    case TypeKind::kVolatile: {
+      // A qualifier of a pointer stands behind its asterisk.
+      const std::string qualifier = type->kind == TypeKind::kConst ? "const" : "volatile";
+      const std::string inner = describe(type->target(), depth + 1);
+      return inner.ends_with('*') ? inner + qualifier : qualifier + " " + inner;
+    }
+    case TypeKind::kRestrict:
+      return describe(type->target(), depth + 1) + "restrict";
+    case TypeKind::kFunction:
+      return "function";
+    default:
+      return type->name.empty() ? "?" : type->name;
   }
 }
 
@@ -95,7 +146,9 @@ const std::vector<Member>& Type::members() const {
   return *members_;
 }
 
-const Type* Type::member_type(const Member& member) const { return source->resolve(member.type_id); }
+const Type* Type::member_type(const Member& member) const {
+  return source->resolve(member.type_id);
+}
 
 const std::vector<Enumerator>& Type::enumerators() const {
   if (!enumerators_)
@@ -103,48 +156,12 @@ const std::vector<Enumerator>& Type::enumerators() const {
   return *enumerators_;
 }
 
-const Type* Type::strip() const { return skip_aliases(this); }
+const Type* Type::strip() const {
+  return skip_aliases(this);
+}
 
 std::string Type::to_string() const {
-  const auto tag = [&](const char* keyword) { return keyword + (name.empty() ? " {...}" : " " + name); };
-  // Arrays and pointers to arrays are written inside out in C; the outermost dimension comes first.
-  std::string suffix;
-  const Type* type = this;
-  for (int depth = 0; type && type->kind == TypeKind::kArray && depth < kMaxDepth; depth++) {
-    suffix += type->count ? "[" + std::to_string(type->count) + "]" : "[]";
-    type = type->target();
-  }
-  if (!suffix.empty()) return (type ? type->to_string() : "?") + suffix;
-  const auto of_target = [&] {
-    const Type* inner = target();
-    return inner && inner != this ? inner->to_string() : std::string("void");
-  };
-  switch (kind) {
-    case TypeKind::kVoid:
-      return "void";
-    case TypeKind::kPointer: {
-      const std::string inner = of_target();
-      return inner + (inner.ends_with('*') ? "*" : " *");
-    }
-    case TypeKind::kStruct:
-      return tag("struct");
-    case TypeKind::kUnion:
-      return tag("union");
-    case TypeKind::kEnum:
-      return tag("enum");
-    case TypeKind::kForward:
-      return tag("struct");
-    case TypeKind::kConst:
-      return "const " + of_target();
-    case TypeKind::kVolatile:
-      return "volatile " + of_target();
-    case TypeKind::kRestrict:
-      return of_target() + " restrict";
-    case TypeKind::kFunction:
-      return "function";
-    default:
-      return name.empty() ? "?" : name;
-  }
+  return describe(this, 0);
 }
 
 const Type* TypeSource::complete(const Type* type) {
@@ -169,12 +186,17 @@ std::optional<MemberLocation> TypeSource::find_member(const Type* type, std::str
       }
       const Type* element = array->target();
       if (!element || (array->count && index >= array->count)) return std::nullopt;
-      here = {element, here.bit_offset + index * element->size * 8, 0};
+      uint64_t offset = 0;  // in bits
+      if (__builtin_mul_overflow(index, element->size, &offset) ||
+          __builtin_mul_overflow(offset, uint64_t{8}, &offset))
+        return std::nullopt;
+      here = {element, here.bit_offset + offset, 0};
       path.remove_prefix(close + 1);
     } else {
       if (path.front() == '.') path.remove_prefix(1);
       const size_t end = std::min(path.find_first_of(".["), path.size());
-      auto found = find_direct(here.type, path.substr(0, end), 0);
+      int steps = kMaxSteps;
+      auto found = find_direct(here.type, path.substr(0, end), 0, &steps);
       if (!found) return std::nullopt;
       found->bit_offset += here.bit_offset;
       here = *found;
@@ -186,7 +208,8 @@ std::optional<MemberLocation> TypeSource::find_member(const Type* type, std::str
 
 std::vector<std::string> TypeSource::members_at(const Type* type, uint64_t offset) {
   std::vector<std::string> names;
-  collect_members_at(type, offset, "", 0, &names);
+  int steps = kMaxSteps;
+  collect_members_at(type, offset, "", 0, &steps, &names);
   return names;
 }
 
