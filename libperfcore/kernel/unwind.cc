@@ -123,8 +123,9 @@ std::vector<Area> Unwinder::Impl::areas(const Object& task, int cpu) {
   if (cpu < 0) return areas;
   // pcpu_hot held it from 6.2 to 6.14 (d7b6d709a76a, "x86/percpu: Move irq_stack variables next to
   // current_task", undone by c6a091899c0d).
-  Object irq = kernel.per_cpu("pcpu_hot", cpu).member("hardirq_stack_ptr");
-  if (irq.unread()) irq = kernel.per_cpu("hardirq_stack_ptr", cpu);
+  const Object irq = kernel.symbols().find("pcpu_hot")
+                         ? kernel.per_cpu("pcpu_hot", cpu).member("hardirq_stack_ptr")
+                         : kernel.per_cpu("hardirq_stack_ptr", cpu);
   // It points at the last word of the stack, which holds the stack pointer to go back to.
   if (const auto last = irq.u64(); last.has_value() && *last >= size)
     areas.push_back({*last + 8 - size, *last + 8, Area::Kind::kIrq});
