@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <fmt/format.h>
+
+#include "kernel/code_decode.h"
+#include "kernel/code_facts.h"
+#include "kernel/null_events_probe.h"
+
+namespace perfcore {
+namespace {
+
+/// Code of a function and of its .cold part, ascending.
+Reading<std::vector<Instruction>> read_code(Kernel& kernel, std::string_view function) {
+  const auto symbol = kernel.symbols().find(function);
+  if (!symbol)
+    return Unread{UnreadReason::kNoSymbol, 0, std::string(function), "the kernel has no such function"};
+  auto code = decode_range(kernel, symbol->address, symbol->size, false);
+  if (!code.has_value()) return code;
+  if (code->empty() || code->back().address + code->back().length < symbol->address + symbol->size) {
+    const uint64_t bad = code->empty() ? symbol->address : code->back().address + code->back().length;
+    return Unread{UnreadReason::kCorrupt, bad, fmt::format("code of {}", function), "no instruction"};
+  }
+  const auto cold = kernel.symbols().find(fmt::format("{}.cold", function));
+  if (!cold) return code;
+  const auto more = decode_range(kernel, cold->address, cold->size, false);
+  if (!more.has_value()) return more;
+  std::vector<Instruction> all = std::move(code).value();
+  all.insert(cold->address < symbol->address ? all.begin() : all.end(), more->begin(), more->end());
+  return all;
+}
+
+std::optional<NullEventsLayout> find_layout(Kernel& kernel, std::string* missing) {
+  NullEventsLayout layout;
+  layout.cpu_hw_events = kernel.type("struct cpu_hw_events");
+  layout.perf_event = kernel.type("struct perf_event");
+  const auto range = [&](const Type* type, const char* path, NullEventsLayout::Range* out) {
+    const auto member = type ? TypeSource::find_member(type, path) : std::nullopt;
+    if (!member || !member->type) {
+      *missing = path;
+      return false;
+    }
+    out->begin = static_cast<int64_t>(member->byte_offset());
+    out->end = out->begin + static_cast<int64_t>(member->type->size);
+    return true;
+  };
+  NullEventsLayout::Range state;
+  if (!range(layout.cpu_hw_events, "events", &layout.events) ||
+      !range(layout.cpu_hw_events, "event_list", &layout.event_list) ||
+      !range(layout.cpu_hw_events, "active_mask", &layout.active_mask) ||
+      !range(layout.perf_event, "hw.state", &state))
+    return std::nullopt;
+  layout.hw_state = state.begin;
+  return layout;
+}
+
+}  // namespace
+
+NullEventsProbe probe_null_events(Kernel& kernel) {
+  NullEventsProbe probe;
+  const auto start = read_code(kernel, "x86_pmu_start");
+  const auto enable = read_code(kernel, "x86_pmu_enable");
+  for (const auto* code : {&start, &enable}) {
+    if (code->has_value()) continue;
+    probe.code = NullEventsCode::kUnreadable;
+    probe.reason = code->unread().message();
+    return probe;
+  }
+  std::string missing;
+  const auto layout = find_layout(kernel, &missing);
+  if (!layout) {
+    probe.reason = fmt::format("the types of this kernel do not tell where {} lies", missing);
+    return probe;
+  }
+  const auto function_at = [&](uint64_t target) {
+    const auto symbol = kernel.symbols().at(target);
+    return symbol && symbol->address == target ? symbol->name : std::string();
+  };
+  const KernelFacts facts(kernel);
+  const NullEventsVerdict verdict = probe_null_events_code(*start, *enable, facts, *layout, function_at);
+  probe.code = verdict.code;
+  probe.reason = verdict.reason;
+  probe.address = verdict.address;
+  if (verdict.address == 0) return probe;
+  if (const auto symbol = kernel.symbols().at(verdict.address))
+    probe.location = fmt::format("{}+{:#x}", symbol->name, verdict.address - symbol->address);
+  if (const auto instruction = decode_at(kernel, verdict.address); instruction.has_value())
+    probe.instruction = instruction->text;
+  return probe;
+}
+
+}  // namespace perfcore
