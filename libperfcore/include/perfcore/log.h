@@ -17,6 +17,7 @@ struct LogRecord {
   uint64_t sequence = 0;
   uint64_t timestamp_ns = 0;  ///< local_clock() of the CPU that printed: nanoseconds since boot, roughly
   int level = -1;             ///< 0 (emerg) - 7 (debug); -1 unknown
+  int facility = -1;          ///< 0: the kernel; others: user space by way of /dev/kmsg; -1 unknown
   std::string text;           ///< without prefix; may hold several lines
 };
 
