@@ -46,8 +46,11 @@ constexpr Variable kVariables[] = {
     {"prb", "struct printk_ringbuffer *"},
     {"runqueues", "struct rq"},
     {"saved_command_line", "char *"},
+    {"shadow_timekeeper", "struct timekeeper"},  // up to 6.12
     {"sysctl_perf_event_sample_rate", "int"},
     {"tainted_mask", "unsigned long"},
+    {"timekeeper_data", "struct tk_data []"},  // since 6.17
+    {"tk_core", "struct tk_data"},             // 6.13 - 6.16; of a nameless struct before
     {"vmalloc_base", "unsigned long"},
     {"vmemmap_base", "unsigned long"},
     {"x86_hyper_type", "int"},  // enum x86_hypervisor_type
