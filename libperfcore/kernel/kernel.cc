@@ -4,13 +4,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "kernel/synthetic_types.h"
 #include "kernel/variables.h"
+#include "kernel/without_data_symbols.h"
 #include "perfcore/debuginfo.h"
 
 namespace perfcore {
 namespace {
+
+/// How far from _stext a kernel's read-only data may lie.
+constexpr uint64_t kImageSearchSize = 96 << 20;
 
 /// CONFIG_NR_CPUS is at most 8192 on x86-64 (arch/x86/Kconfig, MAXSMP).
 constexpr uint64_t kMaxCpus = 8192;
@@ -161,15 +166,24 @@ void Kernel::choose_debug_info(const KernelOptions& options) {
     symbols_ = std::make_unique<NoSymbols>();
   }
   if (types_) return;
+  std::optional<std::pair<uint64_t, uint64_t>> btf;
   const auto start = symbols_->find("__start_BTF");
   const auto stop = symbols_->find("__stop_BTF");
   if (start && stop) {
+    btf = {start->address, stop->address};
+  } else if (const auto text = info_->symbol("_stext")) {
+    const auto end_of_text = symbols_->find("_etext");
+    btf = find_btf(*memory_, end_of_text ? end_of_text->address : *text, *text + kImageSearchSize);
+  }
+  if (btf) {
     why = {};
-    types_ = open_btf(*memory_, start->address, stop->address, &why);
+    types_ = open_btf(*memory_, btf->first, btf->second, &why);
     if (!types_) remarks_.push_back("no types: " + why.message());
   } else {
-    remarks_.push_back(
-        "no types: the kernel has no BTF (symbols __start_BTF and __stop_BTF), and no vmlinux was found");
+    remarks_.push_back(fmt::format(
+        "no types: the kernel has no BTF, and no vmlinux of {} was found; install its debug package (Debian: "
+        "linux-image-{}-dbg) or give --debuginfo",
+        release_, release_));
   }
   if (!types_) types_ = std::make_unique<NoTypes>();
 }
@@ -243,10 +257,9 @@ Object Kernel::per_cpu(std::string_view name, int cpu) {
   if (const auto symbol = symbols_->find(name)) {
     base = symbol->address;
   } else if (const auto offset = types_->percpu_offset(name)) {
-    // Kernels without CONFIG_KALLSYMS_ALL have no data symbols, but BTF places the per-CPU ones in their
-    // section. The section starts at 0 up to 6.14 and at __per_cpu_start since 6.15 (9d7de2aa8b41
-    // "x86/percpu/64: Use relative percpu offsets").
-    if (const auto start = symbols_->find("__per_cpu_start")) base = start->address + *offset;
+    // BTF places per-CPU variables in their section, which starts at 0 up to 6.14 and at __per_cpu_start
+    // since 6.15 (9d7de2aa8b41 "x86/percpu/64: Use relative percpu offsets").
+    if (const PerCpuLayout* layout = per_cpu_layout()) base = layout->section + *offset;
   }
   if (!base) return Object::of_unread(*this, {UnreadReason::kNoSymbol, 0, expression, ""});
   const Reading<uint64_t> offset = per_cpu_offset(cpu);
@@ -287,7 +300,24 @@ std::optional<int64_t> Kernel::enumerator(std::string_view enum_name, std::strin
   return std::nullopt;
 }
 
+const PerCpuLayout* Kernel::per_cpu_layout() {
+  if (!per_cpu_layout_sought_) {
+    per_cpu_layout_sought_ = true;
+    if (const auto found = find_per_cpu_layout(*this)) {
+      per_cpu_layout_ = std::make_unique<PerCpuLayout>(*found);
+      remarks_.push_back(
+          fmt::format("the kernel lists no data symbols (CONFIG_KALLSYMS_ALL is off): per-CPU memory of {} "
+                      "CPUs was found "
+                      "by the kernel's code",
+                      found->cpus));
+    }
+  }
+  return per_cpu_layout_.get();
+}
+
 Reading<uint64_t> Kernel::nr_cpu_ids() {
+  if (!symbols_->find("nr_cpu_ids"))
+    if (const PerCpuLayout* layout = per_cpu_layout()) return layout->cpus;
   const Reading<uint64_t> number = variable("nr_cpu_ids").u64();
   if (!number.has_value() || (*number >= 1 && *number <= kMaxCpus)) return number;
   return Unread{UnreadReason::kCorrupt, 0, "nr_cpu_ids",
@@ -303,7 +333,9 @@ Reading<uint64_t> Kernel::per_cpu_offset(int cpu) {
   }
   if (!per_cpu_offsets_) {
     // One read for all CPUs; element by element where a page of a large array is missing.
-    const Object array = variable("__per_cpu_offset");
+    Object array = variable("__per_cpu_offset");
+    if (const PerCpuLayout* layout = array.unread() ? per_cpu_layout() : nullptr)
+      array = Object(*this, type("unsigned long []"), layout->offset_array, "__per_cpu_offset");
     const Reading<uint64_t> address = array.address();
     if (!address.has_value()) return address.unread();
     auto offsets = read_array<uint64_t>(*memory_, *address, *number);
@@ -318,6 +350,12 @@ Reading<std::vector<int>> Kernel::cpu_mask(std::string_view name) {
   if (!number.has_value()) return number.unread();
   const Object mask = variable(name);
   const Reading<uint64_t> address = mask.address();
+  if (const PerCpuLayout* layout = mask.unread() ? per_cpu_layout() : nullptr) {
+    // Without the masks: the CPUs that have a per-CPU area.
+    std::vector<int> cpus(layout->cpus);
+    std::iota(cpus.begin(), cpus.end(), 0);
+    return cpus;
+  }
   if (!address.has_value()) return address.unread();
   const auto words = read_array<uint64_t>(*memory_, *address, (*number + 63) / 64);
   if (!words.has_value()) {

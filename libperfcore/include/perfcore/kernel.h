@@ -104,6 +104,7 @@ class Kernel {
   Kernel();
   void identify();
   void choose_debug_info(const KernelOptions& options);
+  const struct PerCpuLayout* per_cpu_layout();
   Reading<std::vector<int>> cpu_mask(std::string_view name);
   const Type* variable_type(std::string_view name);
   const Type* parse_type(std::string_view c_name);
@@ -123,6 +124,8 @@ class Kernel {
   uint64_t kaslr_offset_ = 0;
   std::vector<std::string> remarks_;
   std::optional<std::vector<uint64_t>> per_cpu_offsets_;
+  std::unique_ptr<struct PerCpuLayout> per_cpu_layout_;  // only where the symbols are missing
+  bool per_cpu_layout_sought_ = false;
   friend class Object;
 };
 
