@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// perf-event-time-race: perf_mmap_rb() (perf_mmap() before 6.16) calls perf_event_update_time() with
+// mmap_mutex only, while the scheduler does the same under ctx->lock. An update of total_time_enabled,
+// total_time_running or tstamp can be lost or made twice. Times are all that suffers: no pointer, list or
+// lock is involved. Not fixed up to 7.3.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "analyzers/pmu_evidence.h"
+#include "analyzers/registry.h"
+#include "perfcore/perf_events.h"
+
+namespace perfcore {
+namespace {
+
+/// More than one tick at 100 Hz: what two updates of a group may legally lie apart.
+constexpr uint64_t kTickNs = 10000000;
+
+struct Hit {
+  std::string predicate;  ///< "T1" ...
+  uint64_t off_by = 0;    ///< nanoseconds
+};
+
+class TimeRace {
+ public:
+  explicit TimeRace(Diagnosis& diagnosis) : d_(diagnosis), pmu_(diagnosis.pmu()) {}
+
+  Finding run() {
+    finding_.facts["severity"] = std::string("statistics-only");
+    finding_.references = {{"link", "syzbot: KCSAN: data-race in _perf_event_enable / perf_event_update_time",
+                            "reports of this race; no fix is known up to 7.3"}};
+    const EventList list = find_events(pmu_);
+    for (const Unread& unread : list.incomplete) {
+      unread_ = true;
+      d_.note_unread(unread);
+      finding_.not_visible.push_back(unread.message());
+    }
+    for (const EventOrigin& origin : list.events) inspect(origin);
+    judge(list.events.size());
+    return finding_;
+  }
+
+ private:
+  void inspect(const EventOrigin& origin) {
+    const PerfEvent& event = pmu_.event(origin.address);
+    const Object enabled_object = event.object().member("total_time_enabled");
+    const Object running_object = event.object().member("total_time_running");
+    const Object tstamp_object = event.object().member("tstamp");
+    const Reading<uint64_t> enabled = enabled_object.u64();
+    const Reading<uint64_t> running = running_object.u64();
+    const Reading<uint64_t> tstamp = tstamp_object.u64();
+    if (!enabled.has_value() || !running.has_value() || !tstamp.has_value()) {
+      unread_ = true;
+      const Unread& unread = !enabled.has_value()   ? enabled.unread()
+                             : !running.has_value() ? running.unread()
+                                                    : tstamp.unread();
+      d_.note_unread(unread);
+      finding_.not_visible.push_back(unread.message());
+      return;
+    }
+    const Reading<uint64_t> buffer = event.object().member("rb").u64();
+    const bool mapped = buffer.has_value() && *buffer != 0;
+    const std::string who =
+        fmt::format("event {:#x} ({}; {})", origin.address, event.describe(), origin.path);
+    // T1: never legal, not even between the two stores of __perf_update_times(), which writes the enabled
+    // time first.
+    if (*running > *enabled)
+      hit("T1", mapped, *running - *enabled,
+          evidence_of(who + ": it ran for longer than it was enabled", running_object,
+                      fmt::format("at most {} (total_time_enabled)", *enabled), Reading<bool>(true), 30));
+    const Reading<uint64_t> ctx = event.ctx();
+    if (!ctx.has_value() || *ctx == 0) return;
+    const Reading<uint64_t> now = event_time(event);
+    if (!now.has_value()) return;
+    // T2: tstamp is a copy of an earlier reading of this clock.
+    if (*tstamp > *now)
+      hit("T2", false, *tstamp - *now,
+          evidence_of(who + ": its last update lies in its context's future", tstamp_object,
+                      fmt::format("at most {} (context time)", *now), Reading<bool>(true), 10));
+    // T4: it cannot have been enabled for longer than its clock has run. Inherited counts are kept apart
+    // (child_total_time_*).
+    if (*enabled > *now && *tstamp <= *now)
+      hit("T4", mapped, *enabled - *now,
+          evidence_of(who + ": it was enabled for longer than its context's clock has run", enabled_object,
+                      fmt::format("at most {} (context time)", *now), Reading<bool>(true), 30));
+    inspect_sibling(event, *enabled, who);
+  }
+
+  /// T6: a sibling enabled for longer than the leader it depends on.
+  void inspect_sibling(const PerfEvent& event, uint64_t enabled, const std::string& who) {
+    const Reading<uint64_t> leader = event.group_leader();
+    if (!leader.has_value() || *leader == 0 || *leader == event.address()) return;
+    const Object leader_enabled = pmu_.event(*leader).object().member("total_time_enabled");
+    const Reading<uint64_t> limit = leader_enabled.u64();
+    if (!limit.has_value() || enabled <= *limit + kTickNs) return;
+    // The leader's own time stands still between its updates: what has passed since belongs to it as well.
+    const Reading<uint64_t> stamp = pmu_.event(*leader).object().member("tstamp").u64();
+    const Reading<uint64_t> now = event_time(event);
+    if (!stamp.has_value() || !now.has_value() || *now < *stamp ||
+        enabled <= *limit + (*now - *stamp) + kTickNs)
+      return;
+    hit("T6", false, enabled - *limit,
+        evidence_of(who + ": a group member enabled for longer than its leader",
+                    event.object().member("total_time_enabled"), fmt::format("at most {} (leader)", *limit),
+                    Reading<bool>(true), 10));
+  }
+
+  void hit(const char* predicate, bool strong, uint64_t off_by, Evidence evidence) {
+    evidence.claim = std::string(predicate) + ": " + evidence.claim + fmt::format(" (off by {} ns)", off_by);
+    finding_.evidence.push_back(std::move(evidence));
+    hits_.push_back({predicate, off_by});
+    strong_ |= strong;
+  }
+
+  void judge(size_t events) {
+    if (hits_.empty()) {
+      if (events == 0 && !unread_) {
+        finding_.verdict = Verdict::kNotApplicable;
+        finding_.summary = "there is no perf event in this kernel";
+      } else if (unread_) {
+        finding_.verdict = Verdict::kUndetermined;
+        finding_.summary = "no event's times are wrong among those that could be read";
+      } else {
+        finding_.verdict = Verdict::kLatent;
+        finding_.stage = Stage::kLatent;
+        finding_.summary = fmt::format(
+            "the times of all {} events are consistent; the race exists in every kernel up to 7.3", events);
+      }
+      return;
+    }
+    std::vector<std::string> predicates;
+    uint64_t worst = 0;
+    for (const Hit& one : hits_) {
+      worst = std::max(worst, one.off_by);
+      if (std::find(predicates.begin(), predicates.end(), one.predicate) == predicates.end())
+        predicates.push_back(one.predicate);
+    }
+    finding_.verdict = strong_ ? Verdict::kLikely : Verdict::kPossible;
+    finding_.stage = Stage::kFired;
+    finding_.facts["predicates"] = fmt::format("{}", fmt::join(predicates, " "));
+    finding_.summary = fmt::format(
+        "time accounting of {} event{} is off by up to {} ns: statistics only, no crash follows from it",
+        hits_.size(), hits_.size() == 1 ? "" : "s", worst);
+    finding_.explanation = {
+        "mmap() of a perf event updates the event's times under mmap_mutex, the scheduler does so under "
+        "ctx->lock: the two can run at "
+        "once, and one update is lost or made twice.",
+        "What a user sees is a wrong time_enabled or time_running, and so a wrongly scaled count. Memory is "
+        "not harmed."};
+    finding_.remedy = {
+        "No fix is known up to 7.3. Map the buffer before the event is enabled (attr.disabled = 1, mmap(), "
+        "then "
+        "PERF_EVENT_IOC_ENABLE), and do not rely on scaled counts of an event that was mapped while it ran."};
+  }
+
+  Diagnosis& d_;
+  PmuState& pmu_;
+  Finding finding_;
+  std::vector<Hit> hits_;
+  bool unread_ = false;
+  bool strong_ = false;
+};
+
+}  // namespace
+
+RuleInfo perf_event_time_race_rule() {
+  return {"perf-event-time-race",
+          "perf_event_update_time() without ctx->lock from mmap(): wrong times",
+          {{"struct perf_event"}, {}},
+          [](Diagnosis& diagnosis) { return TimeRace(diagnosis).run(); }};
+}
+
+}  // namespace perfcore
