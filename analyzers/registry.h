@@ -14,6 +14,7 @@ std::span<const RuleInfo> all_rules();
 
 // One declaration per file of this folder.
 RuleInfo amd_ibs_add_nmi_race_rule();
+RuleInfo perf_aux_poll_hang_rule();
 RuleInfo perf_event_time_race_rule();
 RuleInfo x86_null_events_rule();
 RuleInfo x86_stopped_migrated_unprogrammed_rule();
