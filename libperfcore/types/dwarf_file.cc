@@ -82,17 +82,6 @@ bool inflate_all(ByteSpan packed, std::span<std::byte> out) {
 
 }  // namespace
 
-uint64_t ByteCursor::unsigned_value(unsigned size) {
-  if (size == 0 || size > 8 || left() < size) {
-    fail();
-    return 0;
-  }
-  uint64_t value = 0;
-  std::memcpy(&value, bytes_.data() + position_, size);
-  position_ += size;
-  return value;
-}
-
 uint64_t ByteCursor::uleb() {
   uint64_t value = 0;
   for (unsigned shift = 0; position_ < bytes_.size(); shift += 7) {
@@ -117,13 +106,6 @@ int64_t ByteCursor::sleb() {
   }
   fail();
   return 0;
-}
-
-void ByteCursor::skip(uint64_t size) {
-  if (size > left())
-    fail();
-  else
-    position_ += size;
 }
 
 std::string_view ByteCursor::c_string(size_t max_size) {
@@ -296,20 +278,25 @@ std::map<std::string, uint64_t, std::less<>> DwarfFile::function_addresses(
   std::map<std::string, uint64_t, std::less<>> addresses;
   // Nearly all of some 200,000 symbols are told apart by their first bytes, without looking for the name's
   // end.
-  std::array<bool, 65536> starts{};
-  const auto start_of = [](const char* text) {
-    uint16_t start;
+  constexpr size_t kStart = kMinFunctionName + 1;
+  std::array<bool, 4096> starts{};
+  const auto hash_of_start = [](const char* text) {
+    uint64_t start;
+    static_assert(sizeof start == kStart);
     std::memcpy(&start, text, sizeof start);
-    return start;
+    return (start * 0x9e3779b97f4a7c15) >> 52;  // Fibonacci hashing to 12 bits
   };
-  for (std::string_view name : names)
-    if (name.size() >= 2) starts[start_of(name.data())] = true;
+  for (std::string_view name : names) {
+    char start[kStart] = {};
+    name.copy(start, kStart);
+    starts[hash_of_start(start)] = true;
+  }
   const auto [table, strings] = symbols();
   for (uint64_t offset = 0; within(offset, sizeof(Elf64_Sym), table.size()); offset += sizeof(Elf64_Sym)) {
     const auto symbol = copy_at<Elf64_Sym>(table, offset);
     if (ELF64_ST_TYPE(symbol.st_info) != STT_FUNC || symbol.st_shndx == SHN_UNDEF) continue;
-    if (!within(symbol.st_name, 2, strings.size()) ||
-        !starts[start_of(view(strings).data() + symbol.st_name)])
+    if (!within(symbol.st_name, kStart, strings.size()) ||
+        !starts[hash_of_start(view(strings).data() + symbol.st_name)])
       continue;
     const std::string_view name = string_at(strings, symbol.st_name, 256);
     if (std::find(names.begin(), names.end(), name) != names.end()) addresses.emplace(name, symbol.st_value);

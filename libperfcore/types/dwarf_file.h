@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <optional>
@@ -32,19 +33,53 @@ class ByteCursor {
   uint64_t left() const { return bytes_.size() - position_; }
 
   /// 1, 2, 3, 4 or 8 bytes; other sizes fail.
-  uint64_t unsigned_value(unsigned size);
-  uint8_t u8() { return static_cast<uint8_t>(unsigned_value(1)); }
-  uint16_t u16() { return static_cast<uint16_t>(unsigned_value(2)); }
-  uint32_t u32() { return static_cast<uint32_t>(unsigned_value(4)); }
-  uint64_t u64() { return unsigned_value(8); }
+  uint64_t unsigned_value(unsigned size) {
+    switch (size) {
+      case 1:
+        return fixed<uint8_t>();
+      case 2:
+        return fixed<uint16_t>();
+      case 3: {
+        const uint64_t low = fixed<uint16_t>();
+        return low | static_cast<uint64_t>(fixed<uint8_t>()) << 16;
+      }
+      case 4:
+        return fixed<uint32_t>();
+      case 8:
+        return fixed<uint64_t>();
+      default:
+        fail();
+        return 0;
+    }
+  }
+  uint8_t u8() { return fixed<uint8_t>(); }
+  uint16_t u16() { return fixed<uint16_t>(); }
+  uint32_t u32() { return fixed<uint32_t>(); }
+  uint64_t u64() { return fixed<uint64_t>(); }
   /// LEB128; more than 64 bits fail.
   uint64_t uleb();
   int64_t sleb();
-  void skip(uint64_t size);
+  void skip(uint64_t size) {
+    if (size > left())
+      fail();
+    else
+      position_ += size;
+  }
   /// A NUL-terminated string of at most `max_size` bytes; the cursor moves behind the NUL. Longer ones fail.
   std::string_view c_string(size_t max_size);
 
  private:
+  template <typename T>
+  T fixed() {
+    if (left() < sizeof(T)) {
+      fail();
+      return 0;
+    }
+    T value;
+    std::memcpy(&value, bytes_.data() + position_, sizeof value);
+    position_ += sizeof value;
+    return value;
+  }
   void fail() {
     failed_ = true;
     position_ = bytes_.size();
@@ -78,8 +113,9 @@ class DwarfFile {
   /// Names of all sections, for messages.
   std::vector<std::string> section_names() const;
 
+  static constexpr size_t kMinFunctionName = 7;
   /// Link-time addresses of functions, found in one pass over .symtab; names without a function symbol are
-  /// missing.
+  /// missing. Names have at least kMinFunctionName characters.
   std::map<std::string, uint64_t, std::less<>> function_addresses(
       std::span<const std::string_view> names) const;
   /// Link-time address of one symbol of any type.

@@ -22,6 +22,7 @@ constexpr size_t kMaxRanges = 100'000;
 struct AttributeSpec {
   uint16_t name = 0;
   uint16_t form = 0;
+  int8_t size = 0;  ///< bytes, -1 when it has to be decoded
   int64_t implicit_const = 0;
 };
 
@@ -36,7 +37,7 @@ struct Abbrev {
 
 /// Size of a form's value, -1 when it has to be decoded, nullopt for unknown forms (DW_FORM_indirect among
 /// them: no compiler writes it).
-std::optional<int> form_size(uint64_t form, const UnitHeader& header) {
+std::optional<int8_t> form_size(uint64_t form, const UnitHeader& header) {
   switch (form) {
     case DW_FORM_flag_present:
     case DW_FORM_implicit_const:
@@ -69,16 +70,16 @@ std::optional<int> form_size(uint64_t form, const UnitHeader& header) {
     case DW_FORM_data16:
       return 16;
     case DW_FORM_addr:
-      return header.address_size;
+      return static_cast<int8_t>(header.address_size);
     case DW_FORM_ref_addr:
-      return header.version == 2 ? header.address_size : header.offset_size;
+      return static_cast<int8_t>(header.version == 2 ? header.address_size : header.offset_size);
     case DW_FORM_strp:
     case DW_FORM_line_strp:
     case DW_FORM_sec_offset:
     case DW_FORM_strp_sup:
     case DW_FORM_GNU_ref_alt:
     case DW_FORM_GNU_strp_alt:
-      return header.offset_size;
+      return static_cast<int8_t>(header.offset_size);
     case DW_FORM_sdata:
     case DW_FORM_udata:
     case DW_FORM_ref_udata:
@@ -119,7 +120,7 @@ class AbbrevTable {
         if (name == 0 && form == 0) break;
         const auto size = form_size(form, header);
         if (name > UINT16_MAX || !size) return std::nullopt;
-        table.specs_.push_back({static_cast<uint16_t>(name), static_cast<uint16_t>(form),
+        table.specs_.push_back({static_cast<uint16_t>(name), static_cast<uint16_t>(form), *size,
                                 form == DW_FORM_implicit_const ? cursor.sleb() : 0});
         abbrev.count++;
         abbrev.has_sibling |= name == DW_AT_sibling;
@@ -159,7 +160,7 @@ struct Value {
   std::string_view text;
 };
 
-Value read_value(ByteCursor& cursor, const AttributeSpec& spec, const UnitHeader& header) {
+Value read_value(ByteCursor& cursor, const AttributeSpec& spec) {
   switch (spec.form) {
     case DW_FORM_flag_present:
       return {1, {}};
@@ -192,7 +193,7 @@ Value read_value(ByteCursor& cursor, const AttributeSpec& spec, const UnitHeader
       return {size, {}};
     }
     default:
-      return {cursor.unsigned_value(static_cast<unsigned>(form_size(spec.form, header).value_or(0))), {}};
+      return {cursor.unsigned_value(static_cast<unsigned>(spec.size)), {}};
   }
 }
 
@@ -252,7 +253,7 @@ UnitRoot decode_root(ByteCursor cursor, const AbbrevTable& abbrevs, const Abbrev
   };
   std::vector<Seen> seen;
   for (const AttributeSpec& spec : abbrevs.specs(abbrev)) {
-    const Value value = read_value(cursor, spec, header);
+    const Value value = read_value(cursor, spec);
     switch (spec.name) {
       case DW_AT_str_offsets_base:
         root.str_offsets_base = value.number;
@@ -321,7 +322,7 @@ class EntryCollector {
     uint64_t specification = 0;
     bool has_code = false;
     for (const AttributeSpec& spec : abbrevs.specs(abbrev)) {
-      const Value value = read_value(cursor, spec, unit_.header);
+      const Value value = read_value(cursor, spec);
       switch (spec.name) {
         case DW_AT_name:
           entry.name = string_value(value, spec.form, sections_, unit_.header, unit_.root);
@@ -488,7 +489,7 @@ std::optional<Unit> scan_unit(const DwarfSections& sections, const UnitHeader& h
       cursor.skip(static_cast<uint64_t>(abbrev->fixed_size));
     } else {
       for (const AttributeSpec& spec : abbrevs->specs(*abbrev)) {
-        const Value value = read_value(cursor, spec, header);
+        const Value value = read_value(cursor, spec);
         if (spec.name != DW_AT_sibling) continue;
         sibling = local_reference(value, spec.form, header);
         if (sibling == 0) return std::nullopt;
