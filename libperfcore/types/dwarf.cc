@@ -41,6 +41,9 @@ constexpr size_t kMaxOpenEntries = 1'000'000;
 constexpr unsigned kDimensionShift = 56;
 constexpr uint64_t kOffsetMask = (uint64_t{1} << kDimensionShift) - 1;
 constexpr uint64_t kMaxDimensions = 32;
+/// Units that promise a name and do not have it after all, in one search: not in a good file.
+constexpr int kMaxDisappointments = 16;
+constexpr uint64_t kMinWorkLimit = 64 << 20;
 constexpr size_t kMaxUnits = 1'000'000;  // Debian's 7.2 kernel has 2744
 constexpr uint64_t kMinUnitLength = 8;
 constexpr size_t kMaxCodeRanges = 1'000'000;
@@ -468,40 +471,21 @@ class Sweep {
   uint64_t reached_ = 0;
 };
 
-/// Tells units that cannot define a name from those that may, without decoding them: by the bytes that a
-/// reference to the name has in a DIE.
-class NamePatterns {
- public:
-  NamePatterns(const DwarfSections& sections, std::string_view name) {
-    const std::string terminated = std::string(name) + '\0';
-    // Units of clang refer to names by an index of their own.
-    any_unit_ = !sections.str_offsets.empty();
-    for (size_t at = 0; !any_unit_; at++) {
-      const void* hit =
-          memmem(sections.str.data() + at, sections.str.size() - at, terminated.data(), terminated.size());
-      if (!hit) break;
-      at = static_cast<size_t>(static_cast<const std::byte*>(hit) - sections.str.data());
-      // 64-bit DWARF has four more bytes, which are zero in any file of reasonable size.
-      const auto offset = static_cast<uint32_t>(at);
-      patterns_.emplace_back(reinterpret_cast<const char*>(&offset), sizeof offset);
-      // Linkers store a string once, as the end of longer ones if that serves; more copies are damage.
-      any_unit_ = patterns_.size() >= 16;
-    }
-    // A name not longer than a reference is stored in place.
-    if (terminated.size() <= 8) patterns_.push_back(terminated);
-  }
+/// False when no unit can have the name: it is in no string section, nor so short that compilers put it into
+/// the DIE itself, which they do where a reference would not be shorter.
+bool may_exist(const DwarfSections& sections, const std::string& name) {
+  return name.size() < sizeof(uint64_t) ||
+         memmem(sections.str.data(), sections.str.size(), name.c_str(), name.size() + 1) != nullptr;
+}
 
-  /// No unit can have the name.
-  bool nowhere() const { return !any_unit_ && patterns_.empty(); }
-  bool may_be_in(ByteSpan unit) const {
-    return any_unit_ || std::any_of(patterns_.begin(), patterns_.end(), [&](const std::string& pattern) {
-             return memmem(unit.data(), unit.size(), pattern.data(), pattern.size()) != nullptr;
-           });
-  }
+/// A type or a variable by name.
+struct Query {
+  std::string name;
+  bool variable = false;
+  TypeKind kind = TypeKind::kUnknown;  ///< of types
+  auto operator<=>(const Query&) const = default;
 
- private:
-  std::vector<std::string> patterns_;
-  bool any_unit_ = false;
+  bool fits(uint16_t tag) const { return variable ? tag == DW_TAG_variable : tag_fits(tag, kind); }
 };
 
 /// A unit that has been scanned, with libdwarf over it.
@@ -554,13 +538,6 @@ class LibdwarfSource final : public DwarfSource, private SliceContext {
   std::vector<InlinedCall> inlined_at(uint64_t link_address) override;
 
  private:
-  struct NameKey {
-    bool variable = false;
-    TypeKind kind = TypeKind::kUnknown;
-    std::string name;
-    auto operator<=>(const NameKey&) const = default;
-  };
-
   const DwarfSections& sections() const override { return sections_; }
   std::optional<uint64_t> type_by_signature(uint64_t signature) override;
   std::vector<Member> load_members(const Type& type) override;
@@ -568,7 +545,6 @@ class LibdwarfSource final : public DwarfSource, private SliceContext {
 
   // Units.
   OpenUnit* open_unit(uint64_t begin);
-  OpenUnit* keep(Unit unit);
   OpenUnit* unit_of_die(uint64_t offset);
   OpenUnit* anchor_unit(size_t index);
   std::optional<uint64_t> unit_of_address(uint64_t link_address);
@@ -576,12 +552,11 @@ class LibdwarfSource final : public DwarfSource, private SliceContext {
   const std::vector<uint64_t>& unit_list();
 
   // Names.
-  template <typename F>
-  const Type* search(std::string_view name, F&& look_in);
-  template <typename F>
-  const Type* search_everywhere(std::string_view name, F&& look_in);
-  const Type* type_in(const OpenUnit& unit, TypeKind kind, std::string_view name);
-  const Type* variable_in(const OpenUnit& unit, std::string_view name, const Type** incomplete);
+  const Type* look_up(const Query& query);
+  const Type* search(const Query& query, const Type** incomplete);
+  const Type* search_everywhere(const Query& query, const Type** incomplete);
+  const Type* look_in(const OpenUnit& unit, const Query& query, const Type** incomplete);
+  const Type* variable_type(const Die& variable);
 
   // Types.
   std::optional<Die> die(uint64_t offset);
@@ -613,7 +588,7 @@ class LibdwarfSource final : public DwarfSource, private SliceContext {
   std::optional<std::unordered_map<uint64_t, uint64_t>> signatures_;
   std::unordered_map<uint64_t, std::unique_ptr<Type>> types_;
   std::unordered_map<uint64_t, uint64_t> definitions_;  ///< declaration to definition in a type unit
-  std::map<NameKey, const Type*> found_;
+  std::map<Query, const Type*> found_;
   int alias_depth_ = 0;
 };
 
@@ -655,25 +630,19 @@ LibdwarfSource::LibdwarfSource(const std::string& path, FunctionAddress function
 
 // ---- units ----
 
-OpenUnit* LibdwarfSource::keep(Unit unit) {
-  const uint64_t begin = unit.header.begin;
-  const size_t entries = unit.entries.size() + unit.functions.size();
-  if (entries > kMaxOpenEntries - open_entries_) return nullptr;
-  open_entries_ += entries;
-  auto& slot = units_[begin];
-  SliceContext& context = *this;  // a private base: make_unique could not convert
-  slot = std::make_unique<OpenUnit>(context, std::move(unit));
-  opened_.push_back(slot.get());
-  return slot.get();
-}
-
 OpenUnit* LibdwarfSource::open_unit(uint64_t begin) {
   if (auto known = units_.find(begin); known != units_.end()) return known->second.get();
+  auto& slot = units_[begin];
   const auto header = read_unit_header(sections_.info, begin);
-  auto unit = header ? scan_unit(sections_, *header) : std::nullopt;
-  if (unit) return keep(std::move(*unit));
-  units_[begin] = nullptr;
-  return nullptr;
+  auto unit = header ? scan_unit(sections_, *header, UnitScan::kAll) : std::nullopt;
+  if (!unit) return nullptr;
+  const size_t entries = unit->entries.size() + unit->functions.size();
+  if (entries > kMaxOpenEntries - open_entries_) return nullptr;
+  open_entries_ += entries;
+  SliceContext& context = *this;  // a private base: make_unique could not convert
+  slot = std::make_unique<OpenUnit>(context, std::move(*unit));
+  opened_.push_back(slot.get());
+  return slot.get();
 }
 
 OpenUnit* LibdwarfSource::unit_of_die(uint64_t offset) {
@@ -763,94 +732,89 @@ OpenUnit* LibdwarfSource::anchor_unit(size_t index) {
 
 // ---- names ----
 
-template <typename F>
-const Type* LibdwarfSource::search(std::string_view name, F&& look_in) {
-  for (size_t i = 0; i < std::size(kAnchors); i++)
-    if (has_word(kAnchors[i].names, name))
-      if (const OpenUnit* unit = anchor_unit(i))
-        if (const Type* type = look_in(*unit)) return type;
-  // look_in() may open further units.
-  for (size_t i = 0; i < opened_.size(); i++)
-    if (const Type* type = look_in(*opened_[i])) return type;
-  for (size_t i = 0; i < std::size(kAnchors); i++)
-    if (const OpenUnit* unit = anchor_tried_[i] ? nullptr : anchor_unit(i))
-      if (const Type* type = look_in(*unit)) return type;
-  return search_everywhere(name, look_in);
+const Type* LibdwarfSource::find(TypeKind kind, std::string_view name) {
+  return look_up({std::string(name.substr(0, kMaxName + 1)), false, kind});
 }
 
-template <typename F>
-const Type* LibdwarfSource::search_everywhere(std::string_view name, F&& look_in) {
-  const NamePatterns patterns(sections_, name);
-  if (patterns.nowhere()) return nullptr;
-  // A damaged file can make many units share one huge abbreviation table; a good one is gone through once.
+const Type* LibdwarfSource::variable(std::string_view name) {
+  return look_up({std::string(name.substr(0, kMaxName + 1)), true, TypeKind::kUnknown});
+}
+
+const Type* LibdwarfSource::look_up(const Query& query) {
+  if (query.name.empty() || query.name.size() > kMaxName) return nullptr;
+  if (auto known = found_.find(query); known != found_.end()) return known->second;
+  const Type* incomplete = nullptr;
+  const Type* type = search(query, &incomplete);
+  return found_[query] = type ? type : incomplete;
+}
+
+const Type* LibdwarfSource::search(const Query& query, const Type** incomplete) {
+  for (size_t i = 0; i < std::size(kAnchors); i++)
+    if (has_word(kAnchors[i].names, query.name))
+      if (const OpenUnit* unit = anchor_unit(i))
+        if (const Type* type = look_in(*unit, query, incomplete)) return type;
+  // By index: looking may open further units.
+  for (size_t i = 0; i < opened_.size(); i++)
+    if (const Type* type = look_in(*opened_[i], query, incomplete)) return type;
+  for (size_t i = 0; i < std::size(kAnchors); i++)
+    if (const OpenUnit* unit = anchor_tried_[i] ? nullptr : anchor_unit(i))
+      if (const Type* type = look_in(*unit, query, incomplete)) return type;
+  return search_everywhere(query, incomplete);
+}
+
+const Type* LibdwarfSource::search_everywhere(const Query& query, const Type** incomplete) {
+  if (!may_exist(sections_, query.name)) return nullptr;
+  // Type units share an abbreviation table; a damaged file can make all units share a huge one.
   uint64_t work = 0;
-  const uint64_t work_limit = 4 * (sections_.info.size() + sections_.abbrev.size());
+  const uint64_t work_limit = 4 * (sections_.info.size() + sections_.abbrev.size()) + kMinWorkLimit;
+  int disappointments = 0;
   Sweep sweep(file_, sections_.info);
   for (const uint64_t begin : unit_list()) {
     sweep.done_up_to(begin);
     if (units_.contains(begin)) continue;
     const auto header = read_unit_header(sections_.info, begin);
-    if (!header || !patterns.may_be_in(sections_.info.subspan(begin, header->end - begin))) continue;
-    auto unit = scan_unit(sections_, *header, &work);
+    const auto unit = header ? scan_unit(sections_, *header, UnitScan::kNames, &work) : std::nullopt;
     if (work > work_limit) return nullptr;
-    const auto named = [&](const UnitEntry& entry) { return !entry.declaration && entry.name == name; };
-    if (!unit || std::none_of(unit->entries.begin(), unit->entries.end(), named)) continue;
-    if (const OpenUnit* kept = keep(std::move(*unit)))
-      if (const Type* type = look_in(*kept)) return type;
+    const auto defines = [&](const UnitEntry& entry) {
+      return !entry.declaration && query.fits(entry.tag) && entry.name == query.name;
+    };
+    if (!unit || std::none_of(unit->entries.begin(), unit->entries.end(), defines)) continue;
+    const OpenUnit* opened = open_unit(begin);
+    if (const Type* type = opened ? look_in(*opened, query, incomplete) : nullptr) return type;
+    if (++disappointments >= kMaxDisappointments) return nullptr;
   }
   return nullptr;
 }
 
-const Type* LibdwarfSource::type_in(const OpenUnit& unit, TypeKind kind, std::string_view name) {
-  const Type* type = nullptr;
-  unit.for_each(name, [&](const UnitEntry& entry) {
-    if (type || entry.declaration || !tag_fits(entry.tag, kind)) return;
-    const Type* candidate = resolve(entry.offset);
-    if (candidate && candidate->kind == kind) type = candidate;
-  });
-  return type;
-}
-
-const Type* LibdwarfSource::variable_in(const OpenUnit& unit, std::string_view name,
-                                        const Type** incomplete) {
-  const Type* type = nullptr;
-  unit.for_each(name, [&](const UnitEntry& entry) {
-    if (type || entry.tag != DW_TAG_variable) return;
-    const auto variable = unit.slice.die(entry.offset);
-    auto id = variable ? variable->reference(DW_AT_type) : std::nullopt;
-    if (variable && !id) {
-      const auto declared = variable->reference(DW_AT_specification);
-      const auto declaration = declared ? die(*declared) : std::nullopt;
-      id = declaration ? declaration->reference(DW_AT_type) : std::nullopt;
+const Type* LibdwarfSource::look_in(const OpenUnit& unit, const Query& query, const Type** incomplete) {
+  const Type* found = nullptr;
+  unit.for_each(query.name, [&](const UnitEntry& entry) {
+    if (found || !query.fits(entry.tag)) return;
+    if (!query.variable) {
+      const Type* type = entry.declaration ? nullptr : resolve(entry.offset);
+      if (type && type->kind == query.kind) found = type;
+      return;
     }
-    const Type* candidate = id ? resolve(*id) : nullptr;
-    const Type* bare = candidate ? candidate->strip() : nullptr;
+    const auto die = unit.slice.die(entry.offset);
+    const Type* type = die ? variable_type(*die) : nullptr;
+    const Type* bare = type ? type->strip() : nullptr;
     if (!bare || bare->kind == TypeKind::kUnknown) return;
     // `extern` declarations do as well, but for arrays without bounds.
     const bool open_array = bare->kind == TypeKind::kArray && bare->count == 0;
     if (entry.declaration && (open_array || bare->kind == TypeKind::kForward))
-      *incomplete = candidate;
+      *incomplete = type;
     else
-      type = candidate;
+      found = type;
   });
-  return type;
+  return found;
 }
 
-const Type* LibdwarfSource::find(TypeKind kind, std::string_view name) {
-  if (name.empty() || name.size() > kMaxName) return nullptr;
-  const NameKey key{false, kind, std::string(name)};
-  if (auto known = found_.find(key); known != found_.end()) return known->second;
-  const Type* type = search(name, [&](const OpenUnit& unit) { return type_in(unit, kind, name); });
-  return found_[key] = type;
-}
-
-const Type* LibdwarfSource::variable(std::string_view name) {
-  if (name.empty() || name.size() > kMaxName) return nullptr;
-  const NameKey key{true, TypeKind::kUnknown, std::string(name)};
-  if (auto known = found_.find(key); known != found_.end()) return known->second;
-  const Type* incomplete = nullptr;
-  const Type* type = search(name, [&](const OpenUnit& unit) { return variable_in(unit, name, &incomplete); });
-  return found_[key] = type ? type : incomplete;
+const Type* LibdwarfSource::variable_type(const Die& variable) {
+  if (const auto id = variable.reference(DW_AT_type)) return resolve(*id);
+  const auto declared = variable.reference(DW_AT_specification);
+  const auto declaration = declared ? die(*declared) : std::nullopt;
+  const auto id = declaration ? declaration->reference(DW_AT_type) : std::nullopt;
+  return id ? resolve(*id) : nullptr;
 }
 
 // ---- types ----

@@ -127,7 +127,8 @@ std::string_view string_at(ByteSpan strings, uint64_t offset, size_t max_size) {
 }
 
 DwarfFile::DwarfFile(const std::string& path) : path_(path) {
-  const Descriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // O_NONBLOCK: opening a FIFO must not wait for a writer.
+  const Descriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat status {};
   if (fd.get() < 0 || fstat(fd.get(), &status) != 0)
     throw InputError(fmt::format("{}: cannot be opened: {}", path, std::strerror(errno)));

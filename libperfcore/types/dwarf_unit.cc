@@ -447,40 +447,40 @@ std::optional<UnitRoot> read_unit_root(const DwarfSections& sections, const Unit
   return decode_root(cursor, *abbrevs, *abbrev, sections, header);
 }
 
-std::optional<Unit> scan_unit(const DwarfSections& sections, const UnitHeader& header, uint64_t* work) {
+std::optional<Unit> scan_unit(const DwarfSections& sections, const UnitHeader& header, UnitScan scan,
+                              uint64_t* work) {
   const auto abbrevs = AbbrevTable::read(sections.abbrev, header);
   // What a table that is refused cost is not known; it cannot be more than the section.
   if (work) *work += header.end - header.begin + (abbrevs ? abbrevs->size() : sections.abbrev.size());
   if (!abbrevs) return std::nullopt;
   Unit unit;
   unit.header = header;
-  unit.die_starts.resize(header.end - header.begin);
+  if (scan == UnitScan::kAll) unit.die_starts.resize(header.end - header.begin);
   EntryCollector collector(sections, unit);
 
-  // libdwarf walks from sibling to sibling by DW_AT_sibling: each must be where the next sibling really is.
-  struct Open {
-    uint64_t sibling = 0;  ///< where the parent says its next sibling is, 0 when it does not say
-  };
-  std::vector<Open> open;
+  // Of each DIE whose children are being read: where it says its next sibling is, 0 when it does not say.
+  // libdwarf goes by these, so each must be where the next sibling really is.
+  std::vector<uint64_t> siblings;
   ByteCursor cursor(sections.info.first(header.end), header.first_die);
   bool first = true;
   while (!cursor.at_end()) {
     const uint64_t offset = cursor.position();
     const uint64_t code = cursor.uleb();
     if (code == 0) {
-      if (open.empty()) break;  // padding behind the last DIE
-      const uint64_t sibling = open.back().sibling;
-      open.pop_back();
+      if (siblings.empty()) break;  // padding behind the last DIE
+      const uint64_t sibling = siblings.back();
+      siblings.pop_back();
       if (sibling && sibling != cursor.position()) return std::nullopt;
-      if (open.empty()) break;
+      if (siblings.empty()) break;
       continue;
     }
     const Abbrev* abbrev = abbrevs->find(code);
-    if (!abbrev || (open.empty() && !first)) return std::nullopt;
-    unit.die_starts[offset - header.begin] = true;
+    if (!abbrev || (siblings.empty() && !first)) return std::nullopt;
+    if (scan == UnitScan::kAll) unit.die_starts[offset - header.begin] = true;
+    const bool top_level = siblings.size() == 1;
     if (first)
       unit.root = decode_root(cursor, *abbrevs, *abbrev, sections, header);
-    else if (open.size() == 1 && (is_named_entity(abbrev->tag) || abbrev->tag == DW_TAG_subprogram))
+    else if (top_level && (is_named_entity(abbrev->tag) || abbrev->tag == DW_TAG_subprogram))
       collector.add(cursor, offset, *abbrevs, *abbrev);
     first = false;
 
@@ -498,13 +498,15 @@ std::optional<Unit> scan_unit(const DwarfSections& sections, const UnitHeader& h
     if (cursor.failed() || unit.entries.size() + unit.functions.size() > kMaxEntries) return std::nullopt;
     if (!abbrev->children) {
       if (sibling && sibling != cursor.position()) return std::nullopt;
-      if (open.empty()) break;
-      continue;
+      if (siblings.empty()) break;
+    } else if (scan == UnitScan::kNames && top_level && sibling > cursor.position()) {
+      cursor.skip(sibling - cursor.position());
+    } else {
+      if (siblings.size() >= kMaxDepth) return std::nullopt;
+      siblings.push_back(sibling);
     }
-    if (open.size() >= kMaxDepth) return std::nullopt;
-    open.push_back({sibling});
   }
-  if (first || cursor.failed() || !open.empty()) return std::nullopt;
+  if (first || cursor.failed() || !siblings.empty()) return std::nullopt;
   return unit;
 }
 

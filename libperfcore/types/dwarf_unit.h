@@ -81,10 +81,16 @@ struct Unit {
 /// Reads the unit's own DIE only.
 std::optional<UnitRoot> read_unit_root(const DwarfSections& sections, const UnitHeader& header);
 
-/// Decodes the whole unit: nullopt when anything in it is malformed (an abbreviation or form that does not
-/// exist, a DIE beyond the end, unbalanced children, a sibling that is not the next one). Adds to `work`, if
-/// given, the bytes it went through, so that a caller who tries many units can stop.
-std::optional<Unit> scan_unit(const DwarfSections& sections, const UnitHeader& header,
+enum class UnitScan {
+  kAll,    ///< every DIE is decoded and checked
+  kNames,  ///< children of top-level DIEs are passed over: Unit::die_starts stays empty, nothing may be read
+           ///< by it
+};
+
+/// Decodes a unit: nullopt when anything in it is malformed (an abbreviation or form that does not exist, a
+/// DIE beyond the end, unbalanced children, a sibling that is not the next one). Adds to `work`, if given,
+/// the bytes it went through, so that a caller who tries many units can stop.
+std::optional<Unit> scan_unit(const DwarfSections& sections, const UnitHeader& header, UnitScan scan,
                               uint64_t* work = nullptr);
 
 /// The ranges of a DW_AT_ranges list at `offset` in .debug_rnglists (DWARF 5) or .debug_ranges; what is

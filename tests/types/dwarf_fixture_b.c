@@ -10,6 +10,7 @@ struct hidden {
 
 struct hidden hidden_object;
 u32 shared_table[12];
+const char linux_banner[] = "Linux version 5.4.0-fixture (someone@somewhere) (gcc) #1 SMP\n";
 
 void *use_all(int value);
 
