@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// kdump-compressed dumps: makedumpfile, QEMU's dump-guest-memory, write_minimal_dump().
+//
+// Pages are decompressed by libkdumpfile. Everything that says where a page lies is checked here first,
+// because version 0.5.1 takes the file at its word: a cut file gives zeros, "Excluded page" or "unknown
+// compression method", and a damaged size is allocated. Hence each read looks at the bitmaps and at the
+// page's descriptor, and only what lies in the file as a whole reaches the library.
+#include <fmt/format.h>
+#include <libkdumpfile/kdumpfile.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "dump/container.h"
+#include "dump/kdump_format.h"
+#include "dump/page_bitmap.h"
+#include "dump/shadow_file.h"
+
+namespace perfcore {
+namespace {
+
+/// libkdumpfile keeps 24 bytes for each run of dumped pages: 16 Mi runs are 400 MB, and more than a
+/// fragmented machine of several terabytes has.
+constexpr uint64_t kMaxRuns = 16 << 20;
+/// No machine has more: x86-64 has 52 physical address bits.
+constexpr uint64_t kMaxPfn = uint64_t{1} << 40;
+/// Compressed pages are smaller than a page (larger ones are stored as they are); leave room for other
+/// writers.
+constexpr uint32_t kMaxCompressedSize = 2 * kPageSize;
+/// libkdumpfile's cache in pages. Its default of 1024 is slower for pages that are read once.
+constexpr uint64_t kCachePages = 64;
+
+constexpr size_t kDescriptorsPerRead = 170;  // 4 KB
+
+struct KdumpDeleter {
+  void operator()(kdump_ctx_t* context) const { kdump_free(context); }
+};
+
+uint64_t bitmap_blocks_for(uint64_t max_mapnr) {
+  return 2 * ((max_mapnr + kPagesPerBitmapBlock - 1) / kPagesPerBitmapBlock);
+}
+
+std::string fixed_string(const char (&field)[65]) {
+  return {field, strnlen(field, sizeof(field))};
+}
+
+/// One file of a dump; only split dumps have several.
+struct Part {
+  std::unique_ptr<ByteSource> source;
+  DiskDumpHeader header{};
+  KdumpSubHeader sub{};
+  std::vector<std::string> repairs;  ///< header fields that contradict each other
+  uint64_t max_mapnr = 0;
+  uint64_t begin_pfn = 0;
+  uint64_t end_pfn = 0;
+  uint64_t bitmap_offset = 0;
+  uint64_t descriptors_offset = 0;
+  uint64_t dumped_count = 0;  ///< pages that have a descriptor
+  std::unique_ptr<PageBitmap> existing;
+  std::unique_ptr<PageBitmap> dumped;
+  std::unique_ptr<ShadowFile> shadow;
+
+  bool is_split() const { return header.header_version >= 2 && sub.split != 0; }
+  int descriptor() const { return shadow ? shadow->descriptor() : source->descriptor(); }
+};
+
+Part read_part(std::unique_ptr<ByteSource> source) {
+  Part part;
+  const std::string& path = source->path();
+  const auto header = source->read_record<DiskDumpHeader>(0);
+  if (!header)
+    throw InputError(
+        fmt::format("{} ends within its header ({} of {} bytes): nothing of the dump is left; copy it again",
+                    path, source->size(), sizeof(DiskDumpHeader)));
+  part.header = *header;
+  if (std::memcmp(header->signature, kKdumpSignature, sizeof(header->signature)) != 0)
+    throw InputError(
+        fmt::format("{} is a dump of the old diskdump format, which perfcore does not read; it reads ELF and "
+                    "kdump-compressed dumps",
+                    path));
+  const std::string machine = fixed_string(header->machine);
+  if (!machine.empty() && machine != "x86_64")
+    throw InputError(fmt::format(
+        "{} is a dump of a machine of type {:?}; perfcore reads dumps of x86_64 kernels", path, machine));
+  if (header->block_size != static_cast<int32_t>(kKdumpBlockSize) || header->sub_hdr_size < 1 ||
+      header->sub_hdr_size > (1 << 20) || header->header_version < 1 || header->header_version > 64)
+    throw InputError(
+        fmt::format("{}: damaged header: block size {} (expected {}), sub-header of {} blocks, version {}; "
+                    "copy the dump again",
+                    path, header->block_size, kKdumpBlockSize, header->sub_hdr_size, header->header_version));
+  const auto sub = source->read_record<KdumpSubHeader>(kKdumpBlockSize);
+  if (!sub)
+    throw InputError(
+        fmt::format("{} ends within its sub-header ({} bytes): nothing of the dump is left; copy it again",
+                    path, source->size()));
+  part.sub = *sub;
+  const int32_t version = header->header_version;
+
+  // How many pages there are is said three times: by max_mapnr in both headers and by the size of the
+  // bitmaps. Where one of them is damaged the other two agree.
+  uint64_t blocks = header->bitmap_blocks;
+  const uint64_t mapnr_32 = header->max_mapnr;
+  const uint64_t mapnr_64 = version >= 6 ? sub->max_mapnr_64 : mapnr_32;
+  if (mapnr_64 != 0 && bitmap_blocks_for(std::min(mapnr_64, kMaxPfn)) == blocks) {
+    part.max_mapnr = mapnr_64;
+  } else if (mapnr_32 != 0 && bitmap_blocks_for(mapnr_32) == blocks) {
+    part.max_mapnr = mapnr_32;
+    part.repairs.push_back(
+        fmt::format("max_mapnr is {:#x} in the sub-header and {:#x} in the header", mapnr_64, mapnr_32));
+  } else if (version >= 6 && mapnr_32 == mapnr_64 && mapnr_32 != 0) {
+    part.max_mapnr = mapnr_32;
+    part.repairs.push_back(fmt::format("bitmaps of {} blocks instead of {} for {:#x} pages", blocks,
+                                       bitmap_blocks_for(mapnr_32), mapnr_32));
+    blocks = bitmap_blocks_for(mapnr_32);
+  } else {
+    part.max_mapnr = std::min(mapnr_64, blocks / 2 * kPagesPerBitmapBlock);
+    part.repairs.push_back(fmt::format("bitmaps of {} blocks for {:#x} pages", blocks, mapnr_64));
+  }
+
+  part.bitmap_offset = uint64_t{kKdumpBlockSize} * (1 + static_cast<uint64_t>(header->sub_hdr_size));
+  part.descriptors_offset = part.bitmap_offset + blocks * kKdumpBlockSize;
+  if (part.descriptors_offset > source->size())
+    throw InputError(
+        fmt::format("{} is cut off within its page bitmaps ({} of at least {} bytes): no page of memory is "
+                    "left in it; copy it again",
+                    path, source->size(), part.descriptors_offset));
+  const uint64_t half = blocks / 2;
+  part.max_mapnr = std::min(part.max_mapnr, half * kPagesPerBitmapBlock);
+  part.existing = std::make_unique<PageBitmap>(*source, part.bitmap_offset, part.max_mapnr);
+  part.dumped =
+      std::make_unique<PageBitmap>(*source, part.bitmap_offset + half * kKdumpBlockSize, part.max_mapnr);
+
+  part.end_pfn = part.max_mapnr;
+  if (part.is_split()) {
+    part.begin_pfn = std::min(version >= 6 ? sub->start_pfn_64 : sub->start_pfn, part.max_mapnr);
+    part.end_pfn = std::clamp(version >= 6 ? sub->end_pfn_64 : sub->end_pfn, part.begin_pfn, part.max_mapnr);
+  }
+  part.dumped_count = part.dumped->rank(part.end_pfn) - part.dumped->rank(part.begin_pfn);
+  if (part.dumped->count_runs(part.begin_pfn, part.end_pfn) > kMaxRuns)
+    throw InputError(fmt::format("{}: damaged page bitmap: more than {} runs of pages; copy the dump again",
+                                 path, kMaxRuns));
+  part.source = std::move(source);
+  return part;
+}
+
+/// Part of the file that the sub-header points at, or what is left of it.
+std::string read_blob(ByteSource& source, uint64_t offset, uint64_t size, uint64_t limit) {
+  if (offset >= source.size()) return {};
+  std::string text(std::min({size, limit, source.size() - offset}), '\0');
+  text.resize(source.read_at(offset, std::as_writable_bytes(std::span(text))));
+  return text;
+}
+
+class KdumpContainer : public Container {
+ public:
+  explicit KdumpContainer(std::vector<std::unique_ptr<ByteSource>> sources) {
+    for (auto& source : sources) parts_.push_back(read_part(std::move(source)));
+    std::sort(parts_.begin(), parts_.end(), [](const Part& a, const Part& b) {
+      return a.begin_pfn != b.begin_pfn ? a.begin_pfn < b.begin_pfn : a.end_pfn < b.end_pfn;
+    });
+    format_ = "kdump-compressed";
+    check_set();
+    read_headers();
+    for (Part& part : parts_) {
+      check_end(part);
+      prepare_for_library(part);
+    }
+    open_library();
+  }
+
+  std::optional<Unread> read(uint64_t address, std::span<std::byte> out) override {
+    while (!out.empty()) {
+      const size_t wanted = std::min<uint64_t>(out.size(), kPageSize - address % kPageSize);
+      if (auto failure = read_in_page(address, out.first(wanted))) return failure;
+      address += wanted;
+      out = out.subspan(wanted);
+    }
+    return std::nullopt;
+  }
+
+  std::vector<Range> ranges() const override {
+    std::vector<Range> result;
+    PageBitmap& existing = *parts_.front().existing;
+    const uint64_t end = parts_.front().max_mapnr;
+    for (uint64_t pfn = existing.find(0, true); pfn < end && result.size() < kMaxRuns;) {
+      const uint64_t clear = existing.find(pfn, false);
+      result.push_back({pfn * kPageSize, clear * kPageSize});
+      pfn = existing.find(clear, true);
+    }
+    return result;
+  }
+
+ private:
+  static Unread unread(UnreadReason reason, uint64_t address, std::string detail = {}) {
+    return Unread{reason, address, "physical memory", std::move(detail)};
+  }
+
+  /// The parts must be of one dump and, together, all of it.
+  void check_set() {
+    const Part& first = parts_.front();
+    if (parts_.size() == 1 && !first.is_split()) return;
+    for (const Part& part : parts_) {
+      if (!part.is_split())
+        throw InputError(
+            fmt::format("{} is a whole dump and not a part of a split one; give either one dump or the parts "
+                        "of one",
+                        part.source->path()));
+      if (part.max_mapnr != first.max_mapnr || vmcoreinfo_of(part) != vmcoreinfo_of(first))
+        throw InputError(fmt::format("{} and {} are parts of different dumps; give the parts of one dump",
+                                     first.source->path(), part.source->path()));
+    }
+    format_ += fmt::format(" (split, {} part{})", parts_.size(), parts_.size() == 1 ? "" : "s");
+    uint64_t next = 0;
+    for (const Part& part : parts_) {
+      if (part.begin_pfn > next) missing_part(next, part.begin_pfn);
+      next = std::max(next, part.end_pfn);
+    }
+    if (next < first.max_mapnr) missing_part(next, first.max_mapnr);
+  }
+
+  void missing_part(uint64_t begin, uint64_t end) {
+    missing_.push_back({begin, end});
+    note(fmt::format(
+             "split dump: the part with page frames {:#x} to {:#x} is missing; put it beside the others",
+             begin, end - 1),
+         end - begin, begin * kPageSize);
+  }
+
+  static std::string vmcoreinfo_of(const Part& part) {
+    return part.header.header_version >= 3
+               ? read_blob(*part.source, part.sub.offset_vmcoreinfo, part.sub.size_vmcoreinfo, 1 << 16)
+               : std::string();
+  }
+
+  void read_headers() {
+    const Part& part = parts_.front();
+    const int32_t version = part.header.header_version;
+    phys_base_ = part.sub.phys_base;
+    vmcoreinfo_text_ = vmcoreinfo_of(part);
+    if (version >= 4) {
+      raw_notes_ = read_blob(*part.source, part.sub.offset_note, part.sub.size_note, kMaxNotesSize);
+      if (raw_notes_.size() != part.sub.size_note)
+        note(fmt::format("only {} of {} bytes of notes can be used", raw_notes_.size(), part.sub.size_note));
+    }
+    for (const Part& p : parts_) {
+      for (const std::string& repair : p.repairs) note("damaged header: " + repair);
+      if (p.header.status & kStatusIncomplete)
+        note("makedumpfile could not write the whole dump (marked incomplete): pages are missing");
+    }
+  }
+
+  /// A cut file lacks its last pages. makedumpfile and QEMU write pages in ascending order, so that a look at
+  /// the last descriptors tells a whole file from a cut one; only for a cut one all descriptors are counted.
+  void check_end(Part& part) {
+    constexpr uint64_t kLook = 4 * kDescriptorsPerRead;
+    const uint64_t first = part.dumped_count > kLook ? part.dumped_count - kLook : 0;
+    if (count_cut(part, first).count == 0) return;
+    const Cut cut = count_cut(part, 0);
+    note(fmt::format("file is truncated or incomplete: {} of {} pages lie beyond its end at {} bytes",
+                     cut.count, part.dumped_count, part.source->size()),
+         cut.count, nth_page(part, cut.first) * kPageSize);
+  }
+
+  struct Cut {
+    uint64_t count = 0;
+    uint64_t first = 0;
+  };
+  Cut count_cut(Part& part, uint64_t from) {
+    Cut cut;
+    for (uint64_t i = from; i < part.dumped_count; i++) {
+      const auto descriptor = read_descriptor(part, i);
+      if (!descriptor) {
+        if (cut.count == 0) cut.first = i;
+        cut.count += part.dumped_count - i;
+        break;
+      }
+      if (!lies_beyond_end(part, *descriptor)) continue;
+      if (cut.count++ == 0) cut.first = i;
+    }
+    return cut;
+  }
+
+  static bool lies_beyond_end(const Part& part, const PageDescriptor& descriptor) {
+    // A descriptor that was never written is all zero.
+    if (descriptor.offset == 0 && descriptor.size == 0) return true;
+    return descriptor.offset > part.source->size() ||
+           descriptor.size > part.source->size() - descriptor.offset;
+  }
+
+  /// The page frame that has descriptor number `index`.
+  static uint64_t nth_page(const Part& part, uint64_t index) {
+    uint64_t low = part.begin_pfn, high = part.end_pfn;
+    const uint64_t wanted = part.dumped->rank(part.begin_pfn) + index;
+    while (low < high) {
+      const uint64_t middle = low + (high - low) / 2;
+      if (part.dumped->rank(middle + 1) > wanted)
+        high = middle;
+      else
+        low = middle + 1;
+    }
+    return low;
+  }
+
+  std::optional<PageDescriptor> read_descriptor(Part& part, uint64_t index) {
+    if (&part != cached_part_ || index < cached_first_ || index - cached_first_ >= cached_.size()) {
+      cached_.resize(kDescriptorsPerRead);
+      const uint64_t first = index - index % kDescriptorsPerRead;
+      const uint64_t offset = part.descriptors_offset + first * sizeof(PageDescriptor);
+      const size_t got = part.source->read_at(offset, std::as_writable_bytes(std::span(cached_)));
+      cached_.resize(got / sizeof(PageDescriptor));
+      cached_part_ = &part;
+      cached_first_ = first;
+      if (index - first >= cached_.size()) return std::nullopt;
+    }
+    return cached_[index - cached_first_];
+  }
+
+  Part* part_with(uint64_t pfn) {
+    for (Part& part : parts_)
+      if (part.begin_pfn <= pfn && pfn < part.end_pfn) return &part;
+    return nullptr;
+  }
+
+  std::optional<Unread> read_in_page(uint64_t address, std::span<std::byte> out) {
+    const uint64_t pfn = address / kPageSize;
+    if (pfn != checked_pfn_) {
+      if (auto failure = check_page(pfn, address)) return failure;
+      checked_pfn_ = pfn;
+    }
+    return read_by_library(address, out);
+  }
+
+  /// Whether the page can be given to libkdumpfile.
+  std::optional<Unread> check_page(uint64_t pfn, uint64_t address) {
+    if (pfn >= parts_.front().max_mapnr)
+      return unread(UnreadReason::kNotInDump, address,
+                    fmt::format("memory ends at {:#x}", parts_.front().max_mapnr * kPageSize));
+    Part* part = part_with(pfn);
+    if (part == nullptr) {
+      for (const auto& [begin, end] : missing_)
+        if (begin <= pfn && pfn < end)
+          return unread(UnreadReason::kNotInDump, address,
+                        fmt::format("the part with page frames {:#x} to {:#x} is missing", begin, end - 1));
+      return unread(UnreadReason::kNotInDump, address);
+    }
+    if (!part->dumped->test(pfn))
+      return unread(part->existing->test(pfn) ? UnreadReason::kExcluded : UnreadReason::kNotInDump, address);
+    const uint64_t index = part->dumped->rank(pfn) - part->dumped->rank(part->begin_pfn);
+    const auto descriptor = read_descriptor(*part, index);
+    if (!descriptor)
+      return unread(
+          UnreadReason::kBeyondEnd, address,
+          fmt::format("page descriptor {} is not in the {} bytes of the file", index, part->source->size()));
+    if (descriptor->size > kMaxCompressedSize ||
+        (descriptor->flags == 0 && descriptor->size != kPageSize && descriptor->size != 0))
+      return unread(UnreadReason::kCorrupt, address,
+                    fmt::format("page descriptor {}: {} bytes, flags {:#x}", index, descriptor->size,
+                                descriptor->flags));
+    if (lies_beyond_end(*part, *descriptor))
+      return unread(UnreadReason::kBeyondEnd, address,
+                    descriptor->size == 0 ? fmt::format("page descriptor {} was never written", index)
+                                          : fmt::format("at {:#x}, but the file has {} bytes",
+                                                        descriptor->offset, part->source->size()));
+    const uint64_t data_begin = part->descriptors_offset + part->dumped_count * sizeof(PageDescriptor);
+    if (descriptor->size == 0 || descriptor->offset < data_begin)
+      return unread(UnreadReason::kCorrupt, address,
+                    fmt::format("page descriptor {}: {} bytes at {:#x}, where pages begin at {:#x}", index,
+                                descriptor->size, descriptor->offset, data_begin));
+    if (!is_present(*part, *descriptor))
+      return unread(UnreadReason::kBeyondEnd, address,
+                    fmt::format("file offset {:#x} is missing", descriptor->offset));
+    if (part->shadow && !(part->shadow->ensure(part->descriptors_offset + index * sizeof(PageDescriptor),
+                                               sizeof(PageDescriptor)) &&
+                          part->shadow->ensure(descriptor->offset, descriptor->size)))
+      return unread(UnreadReason::kLimit, address, "no space for a temporary file; set TMPDIR");
+    return std::nullopt;
+  }
+
+  /// A flattened file that was cut has holes before its end.
+  static bool is_present(const Part& part, const PageDescriptor& descriptor) {
+    if (part.source->descriptor() >= 0) return true;
+    std::byte bytes[kMaxCompressedSize];
+    return part.source->read_at(descriptor.offset, std::span(bytes).first(descriptor.size)) ==
+           descriptor.size;
+  }
+
+  std::optional<Unread> read_by_library(uint64_t address, std::span<std::byte> out) {
+    size_t size = out.size();
+    kdump_status status = kdump_read(context_.get(), KDUMP_MACHPHYSADDR, address, out.data(), &size);
+    if (status == KDUMP_ERR_BUSY) {
+      // All of the cache is in use. Nothing of ours holds a page, so a cache made anew is empty.
+      kdump_set_number_attr(context_.get(), "cache.size", 2 * kCachePages);
+      size = out.size();
+      status = kdump_read(context_.get(), KDUMP_MACHPHYSADDR, address, out.data(), &size);
+    }
+    if (status == KDUMP_OK && size == out.size()) return std::nullopt;
+    const char* message = kdump_get_err(context_.get());
+    auto failure = unread(status == KDUMP_ERR_NOTIMPL ? UnreadReason::kUnsupported : UnreadReason::kCorrupt,
+                          address, message ? message : kdump_strerror(status));
+    kdump_clear_err(context_.get());
+    return failure;
+  }
+
+  /// A shadow is needed where libkdumpfile cannot read the file itself, or where it would believe a damaged
+  /// header.
+  void prepare_for_library(Part& part) {
+    KdumpSubHeader sub = part.sub;
+    const int32_t version = part.header.header_version;
+    const auto fits = [&](uint64_t offset, uint64_t size, uint64_t limit) {
+      return size <= limit && offset <= part.source->size() && size <= part.source->size() - offset;
+    };
+    bool repair = !part.repairs.empty();
+    if (version >= 3 && !fits(sub.offset_vmcoreinfo, sub.size_vmcoreinfo, 1 << 16)) {
+      sub.offset_vmcoreinfo = sub.size_vmcoreinfo = 0;
+      repair = true;
+    }
+    if (version >= 4 && !fits(sub.offset_note, sub.size_note, kMaxNotesSize)) {
+      sub.offset_note = sub.size_note = 0;
+      repair = true;
+    }
+    if (version >= 5 && !fits(sub.offset_eraseinfo, sub.size_eraseinfo, 1 << 20)) {
+      sub.offset_eraseinfo = sub.size_eraseinfo = 0;
+      repair = true;
+    }
+    if (part.source->descriptor() >= 0 && !repair) return;
+
+    part.shadow = std::make_unique<ShadowFile>(*part.source);
+    bool ok = part.shadow->ensure(0, part.descriptors_offset);
+    if (repair) {
+      DiskDumpHeader header = part.header;
+      header.max_mapnr = static_cast<uint32_t>(std::min<uint64_t>(part.max_mapnr, UINT32_MAX));
+      header.bitmap_blocks =
+          static_cast<uint32_t>((part.descriptors_offset - part.bitmap_offset) / kKdumpBlockSize);
+      if (version >= 6) sub.max_mapnr_64 = part.max_mapnr;
+      ok = ok && part.shadow->patch(0, std::as_bytes(std::span(&header, 1))) &&
+           part.shadow->patch(kKdumpBlockSize, std::as_bytes(std::span(&sub, 1)));
+    }
+    if (!ok)
+      throw InputError(
+          fmt::format("no space for a temporary copy of the headers of {}; set TMPDIR to a directory with "
+                      "space",
+                      part.source->path()));
+  }
+
+  void open_library() {
+    context_.reset(kdump_new());
+    if (!context_) throw std::bad_alloc();
+    // Mapped files that shrink or lie about their size end in SIGBUS.
+    kdump_set_number_attr(context_.get(), KDUMP_ATTR_FILE_MMAP_POLICY, KDUMP_MMAP_NEVER);
+    kdump_set_number_attr(context_.get(), "cache.size", kCachePages);
+    std::vector<int> descriptors;
+    for (const Part& part : parts_) descriptors.push_back(part.descriptor());
+    const kdump_status status =
+        kdump_open_fdset(context_.get(), static_cast<unsigned>(descriptors.size()), descriptors.data());
+    if (status != KDUMP_OK)
+      throw InputError(fmt::format("{}: libkdumpfile cannot open the dump: {}; copy it again",
+                                   parts_.front().source->path(), kdump_get_err(context_.get())));
+  }
+
+  std::vector<Part> parts_;  // ascending by page frame
+  std::vector<std::pair<uint64_t, uint64_t>> missing_;
+  const Part* cached_part_ = nullptr;
+  uint64_t cached_first_ = 0;
+  std::vector<PageDescriptor> cached_;
+  uint64_t checked_pfn_ = UINT64_MAX;  // the last page that passed check_page()
+  std::unique_ptr<kdump_ctx_t, KdumpDeleter> context_;
+};
+
+}  // namespace
+
+std::unique_ptr<Container> open_kdump(std::vector<std::unique_ptr<ByteSource>> parts) {
+  return std::make_unique<KdumpContainer>(std::move(parts));
+}
+
+}  // namespace perfcore

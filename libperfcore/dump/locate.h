@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/// \file
+/// From the paths that a user gave to an opened container.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dump/container.h"
+
+namespace perfcore {
+
+struct LocatedDump {
+  std::string path;          ///< of the (first) file
+  std::string dmesg_beside;  ///< empty when there is none
+  std::unique_ptr<Container> container;
+};
+
+/// Finds the files, tells their format by content and opens them. Throws InputError.
+LocatedDump locate_dump(const std::vector<std::string>& paths, const DumpOptions& options);
+
+}  // namespace perfcore

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "dump/page_bitmap.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "dump/kdump_format.h"
+
+namespace perfcore {
+namespace {
+
+constexpr uint64_t kBitsPerWord = 64;
+
+}  // namespace
+
+PageBitmap::PageBitmap(ByteSource& source, uint64_t offset, uint64_t bits)
+    : source_(source), offset_(offset), bits_(bits), block_(kKdumpBlockSize / sizeof(uint64_t)) {}
+
+uint64_t PageBitmap::block_count() const {
+  return (bits_ + kPagesPerBitmapBlock - 1) / kPagesPerBitmapBlock;
+}
+
+const std::vector<uint64_t>& PageBitmap::block(uint64_t index) {
+  if (index == block_index_) return block_;
+  std::fill(block_.begin(), block_.end(), 0);
+  source_.read_at(offset_ + index * kKdumpBlockSize, std::as_writable_bytes(std::span(block_)));
+  // Bits behind the last page frame are padding.
+  for (uint64_t bit = std::max(bits_, index * kPagesPerBitmapBlock);
+       bit < (index + 1) * kPagesPerBitmapBlock;) {
+    const uint64_t in_block = bit % kPagesPerBitmapBlock;
+    block_[in_block / kBitsPerWord] &= (uint64_t{1} << (in_block % kBitsPerWord)) - 1;
+    bit += kBitsPerWord - in_block % kBitsPerWord;
+  }
+  block_index_ = index;
+  return block_;
+}
+
+bool PageBitmap::test(uint64_t pfn) {
+  if (pfn >= bits_) return false;
+  const uint64_t in_block = pfn % kPagesPerBitmapBlock;
+  return block(pfn / kPagesPerBitmapBlock)[in_block / kBitsPerWord] >> (in_block % kBitsPerWord) & 1;
+}
+
+uint64_t PageBitmap::rank(uint64_t pfn) {
+  pfn = std::min(pfn, bits_);
+  if (before_.empty()) {
+    before_.reserve(block_count() + 1);
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < block_count(); i++) {
+      before_.push_back(sum);
+      for (uint64_t word : block(i)) sum += static_cast<uint64_t>(std::popcount(word));
+    }
+    before_.push_back(sum);
+  }
+  const uint64_t index = pfn / kPagesPerBitmapBlock;
+  uint64_t count = before_[index];
+  const uint64_t in_block = pfn % kPagesPerBitmapBlock;
+  if (in_block == 0) return count;
+  const std::vector<uint64_t>& words = block(index);
+  for (uint64_t i = 0; i < in_block / kBitsPerWord; i++)
+    count += static_cast<uint64_t>(std::popcount(words[i]));
+  const uint64_t rest = (uint64_t{1} << (in_block % kBitsPerWord)) - 1;
+  return count + static_cast<uint64_t>(std::popcount(words[in_block / kBitsPerWord] & rest));
+}
+
+uint64_t PageBitmap::count_runs(uint64_t begin, uint64_t end) {
+  uint64_t runs = 0;
+  for (uint64_t pfn = find(begin, true); pfn < std::min(end, bits_); pfn = find(find(pfn, false), true))
+    runs++;
+  return runs;
+}
+
+uint64_t PageBitmap::find(uint64_t pfn, bool value) {
+  while (pfn < bits_) {
+    const uint64_t in_block = pfn % kPagesPerBitmapBlock;
+    uint64_t word = block(pfn / kPagesPerBitmapBlock)[in_block / kBitsPerWord];
+    if (!value) word = ~word;
+    word &= ~uint64_t{0} << (in_block % kBitsPerWord);
+    const uint64_t word_begin = pfn - in_block % kBitsPerWord;
+    if (word != 0) return std::min(bits_, word_begin + static_cast<uint64_t>(std::countr_zero(word)));
+    pfn = word_begin + kBitsPerWord;
+  }
+  return bits_;
+}
+
+}  // namespace perfcore
