@@ -2,8 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
-#include <map>
 #include <unordered_map>
 
 #include "perfcore/types.h"
@@ -15,7 +13,6 @@ namespace {
 constexpr uint64_t kMaxSize = uint64_t{64} << 20;  // bytes; 5 MB in Debian kernels
 /// Typedefs, qualifiers and array dimensions on top of each other; corrupt BTF could loop.
 constexpr int kMaxDepth = 32;
-constexpr uint32_t kMaxDataSections = 256;
 /// Stands for a name that could not be read; no C name is like it, so no look-up finds it.
 constexpr std::string_view kUnreadName = "<not read>";
 
@@ -65,33 +62,46 @@ TypeKind type_kind(BtfKind kind) {
 
 class BtfSource : public TypeSource {
  public:
-  explicit BtfSource(std::unique_ptr<BtfBlob> blob) : blob_(std::move(blob)) {
-    for (uint32_t id = 1; id < blob_->type_count(); id++) {
-      const BtfKind kind = blob_->kind(id);
-      if (kind == BtfKind::kDataSection && sections_.size() < kMaxDataSections) sections_.push_back(id);
-      has_enum64_ |= kind == BtfKind::kEnum64;
+  explicit BtfSource(std::unique_ptr<BtfBlob> blob) : blob_(std::move(blob)) {}
+
+  std::string_view source() const override { return "btf"; }
+  std::optional<Unread> incomplete() const override { return blob_->stopped(); }
+
+  const Type* find(TypeKind kind, std::string_view name) override {
+    switch (kind) {
+      case TypeKind::kInt:
+        return resolve_found(find_id(BtfKind::kInt, name));
+      case TypeKind::kFloat:
+        return resolve_found(find_id(BtfKind::kFloat, name));
+      case TypeKind::kStruct:
+        return resolve_found(find_id(BtfKind::kStruct, name));
+      case TypeKind::kUnion:
+        return resolve_found(find_id(BtfKind::kUnion, name));
+      case TypeKind::kEnum:
+        return resolve_found(find_id(BtfKind::kEnum, name));
+      case TypeKind::kTypedef:
+        return resolve_found(find_id(BtfKind::kTypedef, name));
+      default:
+        return nullptr;
     }
   }
 
-  std::string_view source() const override { return "btf"; }
-
-  const Type* find(TypeKind kind, std::string_view name) override {
-    if (name.empty()) return nullptr;
-    const NameIndex& index = index_of(kind);
-    if (index.slots.empty()) return nullptr;
-    const uint32_t id = index.slots[slot_of(index, name)];
-    return id ? resolve(id) : nullptr;
-  }
-
   const Type* variable(std::string_view name) override {
-    const auto variable = find_variable(name);
-    return variable ? resolve(variable->type) : nullptr;
+    const uint32_t id = find_id(BtfKind::kVariable, name);
+    const auto variable = id ? blob_->type(id) : std::nullopt;
+    return variable ? resolve(variable->size_or_type) : nullptr;
   }
 
   std::optional<uint64_t> percpu_offset(std::string_view name) override {
-    const auto variable = find_variable(name);
-    if (!variable || !variable->per_cpu) return std::nullopt;
-    return variable->offset;
+    if (!per_cpu_section_) per_cpu_section_ = find_per_cpu_section();
+    const auto section = *per_cpu_section_ ? blob_->type(*per_cpu_section_) : std::nullopt;
+    if (!section) return std::nullopt;
+    for (uint32_t i = 0; i < section->count; i++) {
+      const auto variable = blob_->type(blob_->word(*section, i, 3, 0));
+      if (variable && variable->kind == BtfKind::kVariable && blob_->name(variable->name) == name)
+        return blob_->word(*section, i, 3, 1);
+    }
+    return std::nullopt;
   }
 
   const Type* resolve(uint64_t id) override {
@@ -99,10 +109,11 @@ class BtfSource : public TypeSource {
     // attached to.
     std::optional<BtfType> raw;
     for (int depth = 0;; depth++) {
-      if (id >= blob_->type_count() || depth > kMaxDepth) return nullptr;
+      if (id > UINT32_MAX || depth > kMaxDepth) return nullptr;
       if (const auto found = types_.find(static_cast<uint32_t>(id)); found != types_.end())
         return found->second.get();
       raw = blob_->type(static_cast<uint32_t>(id));
+      if (id >= blob_->located()) return nullptr;
       if (!raw || raw->kind != BtfKind::kTypeTag) break;
       id = raw->size_or_type;
     }
@@ -158,21 +169,16 @@ class BtfSource : public TypeSource {
   }
 
  private:
-  /// Type numbers by the hash of their name; 0 is a free slot. As many slots as a power of two above twice
-  /// the names.
-  struct NameIndex {
-    bool built = false;
-    std::vector<uint32_t> slots;
-  };
-  struct Variable {
-    uint32_t type = 0;
-    uint32_t offset = 0;  // within its section
-    bool per_cpu = false;
+  struct Slot {
+    uint32_t id = 0;  // 0: free
+    uint32_t hash = 0;
   };
   struct IntegerBits {
     uint32_t offset = 0;
     uint32_t bits = 0;
   };
+
+  const Type* resolve_found(uint32_t id) { return id ? resolve(id) : nullptr; }
 
   void fill(const BtfType& raw, Type* type) {
     type->kind = type_kind(raw.kind);
@@ -211,9 +217,26 @@ class BtfSource : public TypeSource {
     return encoding & 1 ? IntEncoding::kSigned : IntEncoding::kUnsigned;
   }
 
-  /// kind_flag says so since 6.0 (6089fb325cf7 "bpf: Add btf enum64 support"), which brought enum64 as well.
-  /// BTF without any enum64 is from before: there every value was a signed one.
-  bool is_signed_enum(const BtfType& raw) const { return raw.flag || !has_enum64_; }
+  /// kind_flag says so since 6.0 (6089fb325cf7 "bpf: Add btf enum64 support"). Before, it was never set and
+  /// every value was a signed one: BTF without any flagged enumeration is taken for such. Only where it
+  /// matters, for values that would be negative, all types are looked at for one.
+  bool is_signed_enum(const BtfType& raw) {
+    if (raw.flag || raw.kind == BtfKind::kEnum64) return raw.flag;
+    bool ambiguous = false;
+    for (uint32_t i = 0; i < raw.count; i++) ambiguous |= (blob_->word(raw, i, 2, 1) >> 31) != 0;
+    if (!ambiguous) return false;
+    if (!knows_signs_) {
+      knows_signs_ = false;
+      while (blob_->advance()) {
+      }
+      for (uint32_t id = 1; id < blob_->located() && !*knows_signs_; id++) {
+        const auto type = blob_->type(id);
+        knows_signs_ =
+            type && (type->kind == BtfKind::kEnum64 || (type->kind == BtfKind::kEnum && type->flag));
+      }
+    }
+    return !*knows_signs_;
+  }
 
   /// Bytes; 0 for what has no size and for what cannot be read.
   uint64_t size_of(uint32_t id) {
@@ -281,65 +304,156 @@ class BtfSource : public TypeSource {
     return std::nullopt;
   }
 
-  std::optional<Variable> find_variable(std::string_view name) {
-    for (uint32_t section : sections_) {
-      const auto raw = blob_->type(section);
-      if (!raw) continue;
-      for (uint32_t i = 0; i < raw->count; i++) {
-        const auto variable = blob_->type(blob_->word(*raw, i, 3, 0));
-        if (!variable || variable->kind != BtfKind::kVariable || blob_->name(variable->name) != name)
-          continue;
-        const bool per_cpu = blob_->name(raw->name).value_or("").starts_with(kPerCpuSection);
-        return Variable{variable->size_or_type, blob_->word(*raw, i, 3, 1), per_cpu};
+  /// The section is the last type of unsorted BTF.
+  uint32_t find_per_cpu_section() {
+    while (blob_->advance()) {
+    }
+    for (uint32_t id = blob_->located(); id-- > 1;) {
+      const auto type = blob_->type(id);
+      if (type && type->kind == BtfKind::kDataSection &&
+          blob_->name(type->name).value_or("").starts_with(kPerCpuSection))
+        return id;
+    }
+    return 0;
+  }
+
+  /// The number of the type of this kind and name, 0 when there is none. Different types may share a tag
+  /// (private structs of two drivers): the first is taken, since types stand in the order in which the kernel
+  /// is linked, core before drivers. Of sorted BTF, which has no such order any more, the largest is.
+  uint32_t find_id(BtfKind kind, std::string_view name) {
+    if (name.empty()) return 0;
+    if (!sorted_) sorted_ = is_sorted();
+    if (*sorted_) {
+      if (const auto id = search_sorted(kind, name)) return *id;
+      sorted_ = false;
+    }
+    const uint32_t hash = hash_of(kind, name);
+    for (;;) {
+      while (indexed_ < blob_->located()) add_to_index(indexed_++);
+      if (const Slot* slot = slot_of(hash, kind, name); slot && slot->id) return slot->id;
+      if (!blob_->advance()) return 0;
+    }
+  }
+
+  static BtfKind lookup_kind(BtfKind kind) { return kind == BtfKind::kEnum64 ? BtfKind::kEnum : kind; }
+
+  static bool is_looked_up(BtfKind kind) {
+    switch (kind) {
+      case BtfKind::kInt:
+      case BtfKind::kFloat:
+      case BtfKind::kStruct:
+      case BtfKind::kUnion:
+      case BtfKind::kEnum:
+      case BtfKind::kTypedef:
+      case BtfKind::kVariable:
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  static uint32_t hash_of(BtfKind kind, std::string_view name) {
+    return static_cast<uint32_t>(std::hash<std::string_view>()(name)) + static_cast<uint32_t>(kind);
+  }
+
+  /// The slot of a name, or the free one where it would go; nullptr when there are no slots at all.
+  Slot* slot_of(uint32_t hash, BtfKind kind, std::string_view name) {
+    if (slots_.empty()) return nullptr;
+    const size_t mask = slots_.size() - 1;
+    for (size_t i = hash & mask;; i = (i + 1) & mask) {
+      Slot& slot = slots_[i];
+      if (slot.id == 0) return &slot;
+      if (slot.hash != hash) continue;
+      const auto type = blob_->type(slot.id);
+      if (type && lookup_kind(type->kind) == kind && blob_->name(type->name) == name) return &slot;
+    }
+  }
+
+  void add_to_index(uint32_t id) {
+    const auto type = blob_->type(id);
+    if (!type || type->name == 0 || !is_looked_up(lookup_kind(type->kind))) return;
+    const auto name = blob_->name(type->name);
+    if (!name || name->empty()) return;
+    if ((used_ + 1) * 2 > slots_.size()) {
+      std::vector<Slot> old(std::max<size_t>(slots_.size() * 2, 1024));
+      old.swap(slots_);
+      for (const Slot& slot : old) {
+        if (slot.id == 0) continue;
+        size_t i = slot.hash & (slots_.size() - 1);
+        while (slots_[i].id != 0) i = (i + 1) & (slots_.size() - 1);
+        slots_[i] = slot;
       }
     }
-    return std::nullopt;
+    const BtfKind kind = lookup_kind(type->kind);
+    const uint32_t hash = hash_of(kind, *name);
+    Slot* slot = slot_of(hash, kind, *name);
+    if (slot->id != 0) return;
+    *slot = {id, hash};
+    used_++;
   }
 
-  /// The slot of a name, or the free one where it would go.
-  size_t slot_of(const NameIndex& index, std::string_view name) {
-    const size_t mask = index.slots.size() - 1;
-    size_t slot = std::hash<std::string_view>()(name) & mask;
-    while (const uint32_t id = index.slots[slot]) {
-      const auto raw = blob_->type(id);
-      if (raw && blob_->name(raw->name) == name) break;
-      slot = (slot + 1) & mask;
+  std::optional<std::string_view> name_of(uint32_t id) {
+    const auto type = blob_->type(id);
+    return type ? blob_->name(type->name) : std::nullopt;
+  }
+
+  /// Kernels of series 7 (7.2 does, 6.19 does not) sort their BTF by name: anonymous types first, of which
+  /// there are tens of thousands, then the others, as names taken at even distances show. In all others the
+  /// first types are the basic integers.
+  bool is_sorted() {
+    constexpr uint32_t kAnonymous = 256;
+    constexpr uint32_t kProbes = 16;
+    for (uint32_t id = 1; id <= kAnonymous; id++) {
+      const auto type = blob_->type(id);
+      if (!type || type->name != 0) return false;
     }
-    return slot;
-  }
-
-  /// Different types may share a tag (private structs of two drivers). The largest is taken, of equal ones
-  /// that with more members, then the first: what is asked about are the large structs of the core kernel,
-  /// whose tags drivers reuse for small ones of their own.
-  bool is_better(uint32_t id, uint32_t than) {
-    const auto a = blob_->type(id);
-    const auto b = blob_->type(than);
-    return a && b && std::pair(size_of(id), a->count) > std::pair(size_of(than), b->count);
-  }
-
-  const NameIndex& index_of(TypeKind kind) {
-    NameIndex& index = indices_[kind];
-    if (index.built) return index;
-    index.built = true;
-    size_t names = 0;
-    for (uint32_t id = 1; id < blob_->type_count(); id++) names += type_kind(blob_->kind(id)) == kind;
-    if (names == 0) return index;
-    index.slots.resize(std::bit_ceil(names * 2));
-    for (uint32_t id = 1; id < blob_->type_count(); id++) {
-      if (type_kind(blob_->kind(id)) != kind) continue;
-      const auto raw = blob_->type(id);
-      const auto name = raw ? blob_->name(raw->name) : std::nullopt;
-      if (!name || name->empty()) continue;
-      uint32_t& slot = index.slots[slot_of(index, *name)];
-      if (slot == 0 || is_better(id, slot)) slot = id;
+    while (blob_->advance()) {
     }
-    return index;
+    const uint64_t last = blob_->located() - 1;
+    std::string_view before;
+    for (uint64_t i = 1; i <= kProbes; i++) {
+      const auto name = name_of(static_cast<uint32_t>(last * i / kProbes));
+      if (!name || *name < before) return false;
+      before = *name;
+    }
+    return true;
+  }
+
+  /// Binary search in sorted BTF: names are read where the search goes, and not all of them.
+  /// \return 0 when there is no such type, nothing when the types turn out not to be sorted or cannot be read
+  ///         where it matters
+  std::optional<uint32_t> search_sorted(BtfKind kind, std::string_view wanted) {
+    uint32_t low = 1, high = blob_->located();
+    std::string_view below, above;  // the names next to [low, high)
+    while (low < high) {
+      const uint32_t middle = low + (high - low) / 2;
+      const auto name = name_of(middle);
+      if (!name || *name < below || (high < blob_->located() && *name > above)) return std::nullopt;
+      if (*name < wanted) {
+        low = middle + 1;
+        below = *name;
+      } else {
+        high = middle;
+        above = *name;
+      }
+    }
+    uint32_t best = 0;
+    for (uint32_t id = low; id < blob_->located(); id++) {
+      const auto name = name_of(id);
+      if (!name) return std::nullopt;
+      if (*name != wanted) break;
+      if (lookup_kind(blob_->type(id)->kind) == kind && (best == 0 || size_of(id) > size_of(best))) best = id;
+    }
+    return best;
   }
 
   std::unique_ptr<BtfBlob> blob_;
-  std::vector<uint32_t> sections_;  // numbers of data sections
-  bool has_enum64_ = false;
-  std::map<TypeKind, NameIndex> indices_;
+  std::optional<bool> sorted_;               // by name; then located as a whole
+  std::optional<uint32_t> per_cpu_section_;  // 0: there is none
+  std::optional<bool> knows_signs_;          // whether enumerations say if they are signed
+  uint32_t indexed_ = 1;                     // the first type that is not in slots_ yet
+  std::vector<Slot> slots_;                  // by hash; a power of two of them, half of them free
+  size_t used_ = 0;
   std::unordered_map<uint32_t, std::unique_ptr<Type>> types_;
 };
 

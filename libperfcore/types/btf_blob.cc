@@ -10,9 +10,10 @@ namespace perfcore {
 namespace {
 
 constexpr uint16_t kMagic = 0xeb9f;
-constexpr uint32_t kTypeSize = 12;       // sizeof(struct btf_type)
-constexpr uint32_t kHeaderSize = 24;     // struct btf_header before it had a layout section
-constexpr uint64_t kMaxNameSize = 4096;  // bytes; C identifiers of the kernel stay below KSYM_NAME_LEN
+constexpr uint32_t kTypeSize = 12;              // sizeof(struct btf_type)
+constexpr uint32_t kHeaderSize = 24;            // struct btf_header before it had a layout section
+constexpr uint64_t kStep = uint64_t{32} << 10;  // bytes of types to locate at a time
+constexpr uint64_t kMaxNameSize = 4096;         // bytes; C identifiers of the kernel stay below KSYM_NAME_LEN
 
 /// Sizes after struct btf_type of the kinds that are known here, by kind.
 constexpr std::array<std::array<uint8_t, 2>, 20> kKnownLayouts = {{
@@ -41,12 +42,11 @@ constexpr std::array<std::array<uint8_t, 2>, 20> kKnownLayouts = {{
 }  // namespace
 
 std::unique_ptr<BtfBlob> BtfBlob::open(PagedBytes bytes, Unread* why) {
-  *why = {};
   std::unique_ptr<BtfBlob> blob(new BtfBlob(std::move(bytes)));
   if (!blob->read_header(why)) return nullptr;
-  blob->locate_types(why);
-  if (blob->type_count() > 1) return blob;
-  if (why->path.empty()) *why = {UnreadReason::kCorrupt, blob->bytes_.address(), "BTF", "it holds no type"};
+  if (blob->advance()) return blob;
+  *why = blob->stopped_.value_or(
+      Unread{UnreadReason::kCorrupt, blob->bytes_.address(), "BTF", "it holds no type"});
   return nullptr;
 }
 
@@ -115,33 +115,42 @@ uint64_t BtfBlob::size_of(const BtfType& type) const {
   return kTypeSize + layout.info + uint64_t{layout.element} * type.count;
 }
 
-void BtfBlob::locate_types(Unread* why) {
-  // One read for all pages where none of them is missing: dumps are read faster so.
-  bytes_.at(0, bytes_.size());
-  const auto stop = [&](uint64_t offset, std::string detail) {
-    *why = {UnreadReason::kCorrupt, bytes_.address() + types_ + offset, "BTF",
-            fmt::format("{}; the {} types before it are used", detail, offsets_.size() - 1)};
-  };
-  offsets_.reserve(types_size_ / 28);  // Debian kernels have 28 to 30 bytes a type
-  kinds_.reserve(types_size_ / 28);
-  offsets_.push_back(0);
-  kinds_.push_back(BtfKind::kVoid);
-  for (uint64_t offset = 0; offset < types_size_;) {
-    const auto type = header_at(offset);
-    if (!type) return stop(offset, "a type cannot be read or goes beyond the end");
-    if (!layouts_[static_cast<size_t>(type->kind)].known)
-      return stop(offset, fmt::format("type of unknown kind {}", static_cast<int>(type->kind)));
+void BtfBlob::stop(std::string_view what) {
+  stopped_ = {UnreadReason::kCorrupt, bytes_.address() + types_ + next_, "BTF",
+              fmt::format("{}; only the {} types before it are used", what, offsets_.size() - 1)};
+}
+
+bool BtfBlob::advance() {
+  if (stopped_ || next_ >= types_size_) return false;
+  const uint32_t before = located();
+  const uint64_t end = std::min(next_ + kStep, types_size_);
+  // All pages of this step by one read, where none of them is missing.
+  bytes_.at(types_ + next_, end - next_);
+  while (next_ < end) {
+    const auto type = header_at(next_);
+    if (!type) {
+      stop("a type cannot be read or goes beyond the end");
+      break;
+    }
+    if (!layouts_[static_cast<size_t>(type->kind)].known) {
+      stop(fmt::format("type of unknown kind {}", static_cast<int>(type->kind)));
+      break;
+    }
     const uint64_t size = size_of(*type);
-    if (size > types_size_ - offset) return stop(offset, "a type goes beyond the end");
-    offsets_.push_back(static_cast<uint32_t>(offset));
-    kinds_.push_back(type->kind);
-    offset += size;
+    if (size > types_size_ - next_) {
+      stop("a type goes beyond the end");
+      break;
+    }
+    offsets_.push_back(static_cast<uint32_t>(next_));
+    next_ += size;
   }
+  return located() > before;
 }
 
 std::optional<BtfType> BtfBlob::type(uint32_t id) {
   if (id == 0) return BtfType{};
-  if (id >= offsets_.size()) return std::nullopt;
+  while (id >= offsets_.size())
+    if (!advance()) return std::nullopt;
   auto type = header_at(offsets_[id]);
   if (type && !bytes_.at(types_ + offsets_[id], size_of(*type))) return std::nullopt;
   return type;

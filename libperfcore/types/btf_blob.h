@@ -48,23 +48,28 @@ struct BtfType {
   uint32_t extra = 0;  ///< offset in the type section of what follows struct btf_type
 };
 
-/// A BTF section whose types were counted and located in one pass. Hostile bytes: every offset is checked.
-/// What lies in pages that cannot be read is missing, the rest stays usable. One thread at a time.
+/// A BTF section. Its types have no index and are of different sizes: they are located from the first on, as
+/// far as somebody asked, which costs the pages up to there. Hostile bytes: every offset is checked. What
+/// lies in pages that cannot be read is missing, the rest stays usable. One thread at a time.
 class BtfBlob {
  public:
-  /// nullptr when these bytes are no BTF of vmlinux.
-  /// \param why  what is wrong with it: where the result is nullptr, and where only a part of the types is
-  /// usable; its path
-  ///             is empty when all is well
+  /// Reads the header and locates the first types. nullptr and a reason in `why` when these bytes are no BTF
+  /// of vmlinux.
   static std::unique_ptr<BtfBlob> open(PagedBytes bytes, Unread* why);
 
-  /// One more than the highest type number; type 0 is void.
-  uint32_t type_count() const { return static_cast<uint32_t>(offsets_.size()); }
-  /// Of a type below type_count().
-  BtfKind kind(uint32_t id) const { return kinds_[id]; }
-  /// Nothing for numbers out of range and for types that cannot be read as a whole.
+  /// Types located so far, void (type 0) among them.
+  uint32_t located() const { return static_cast<uint32_t>(offsets_.size()); }
+  /// Locates some more types; false when there are no more, or none that can be told from one another: see
+  /// stopped().
+  bool advance();
+  /// Why not all types could be located; nothing as long as none is known to be missing.
+  const std::optional<Unread>& stopped() const { return stopped_; }
+
+  /// A type, located first if it has to be. Nothing for numbers out of range and for types that cannot be
+  /// read as a whole.
   std::optional<BtfType> type(uint32_t id);
   /// The 32-bit words after struct btf_type: word `i` of element `element`, elements of `words` words each.
+  /// The type must be one that type() gave; words beyond its end are zero.
   uint32_t word(const BtfType& type, uint32_t element, uint32_t words, uint32_t i);
   /// Empty for anonymous types and members; nothing when the offset is bad or the name cannot be read.
   std::optional<std::string_view> name(uint32_t offset);
@@ -79,7 +84,7 @@ class BtfBlob {
 
   explicit BtfBlob(PagedBytes bytes) : bytes_(std::move(bytes)) {}
   bool read_header(Unread* why);
-  void locate_types(Unread* why);
+  void stop(std::string_view what);
   std::optional<BtfType> header_at(uint64_t offset);
   uint64_t size_of(const BtfType& type) const;
 
@@ -89,8 +94,9 @@ class BtfBlob {
   uint64_t strings_ = 0;       // offset of the string section
   uint64_t strings_size_ = 0;  // bytes
   std::array<Layout, 128> layouts_{};
-  std::vector<BtfKind> kinds_;
-  std::vector<uint32_t> offsets_;  // of each type in the type section
+  std::vector<uint32_t> offsets_{0};  // of each type in the type section
+  uint64_t next_ = 0;                 // offset of the first type that was not located yet
+  std::optional<Unread> stopped_;
 };
 
 }  // namespace perfcore

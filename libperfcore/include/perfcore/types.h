@@ -104,6 +104,9 @@ class TypeSource {
 
   /// "dwarf" or "btf".
   virtual std::string_view source() const = 0;
+  /// Where the source had to stop reading types, so that a type that is not found may exist all the same: BTF
+  /// of an unknown kind, or pages of it that cannot be read. Known as far as types were read so far.
+  virtual std::optional<Unread> incomplete() const { return std::nullopt; }
 
   /// A complete definition by tag or typedef name: find(TypeKind::kStruct, "perf_event"). nullptr when there
   /// is none.
@@ -131,8 +134,14 @@ class TypeSource {
   virtual std::vector<Enumerator> load_enumerators(const Type& type) = 0;
 };
 
-/// BTF of vmlinux, read from the dump's memory between __start_BTF and __stop_BTF. `why` says what is wrong
-/// with it.
+/// BTF of vmlinux, read from the dump's memory between __start_BTF and __stop_BTF, page by page as far as
+/// questions need it: a type that does not exist costs all of it, 5 MB in Debian kernels. Of several types of
+/// one tag the first is found, which is the one of the core kernel; kernels of series 7 sort their types by
+/// name, there it is the largest. Where an unknown kind or a page that cannot be read ends the types, those
+/// before it are found and TypeSource::incomplete() says so. pahole, which makes the kernel's BTF, writes
+/// arrays of several dimensions as one: int[2][3] is int[6].
+/// \param memory  not owned, must outlive the result
+/// \param why     set when the result is nullptr, because these bytes are no BTF
 std::unique_ptr<TypeSource> open_btf(Memory& memory, uint64_t start, uint64_t stop, Unread* why);
 /// BTF from bytes (a .BTF section); the same reader. Takes the bytes over.
 std::unique_ptr<TypeSource> open_btf(std::vector<std::byte> bytes, Unread* why);
