@@ -11,7 +11,8 @@ namespace perfcore {
 /// True when `a` names an address better than `b`, which is at the same address. scripts/kallsyms.c
 /// (compare_symbols()) goes by the same signs: labels of linker scripts and weak symbols last, then those
 /// with more leading underscores. Here global symbols go before local ones as well, and the alphabet decides
-/// at last. \param a_kind, b_kind as nm(1) prints them
+/// at last.
+/// \param a_kind, b_kind as nm(1) prints them
 bool names_better(std::string_view a, char a_kind, std::string_view b, char b_kind);
 
 /// True for symbols that mark where something ends and therefore contain no byte, such as _etext.

@@ -91,6 +91,8 @@ ElfFile::ElfFile(const std::string& path) : path_(path), handle_(std::make_uniqu
     else if (shdr.sh_type == SHT_NOBITS)
       letter = 'b';
     handle_->section_letters.push_back(letter);
+    if ((shdr.sh_flags & SHF_ALLOC) && shdr.sh_addr <= UINT64_MAX - shdr.sh_size)
+      image_end_ = std::max(image_end_, shdr.sh_addr + shdr.sh_size);
     if (shdr.sh_type != SHT_SYMTAB || symbol_count_ != 0) continue;
     symbols_ = Handle::bytes(section);
     const auto names = Handle::bytes(elf_getscn(handle_->elf, shdr.sh_link));

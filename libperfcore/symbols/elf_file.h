@@ -34,6 +34,8 @@ class ElfFile {
 
   const std::string& path() const { return path_; }
 
+  /// One past the highest link-time address of any section that is loaded.
+  uint64_t image_end() const { return image_end_; }
   /// Entries of .symtab; 0 when the file has none.
   uint32_t symbol_count() const { return symbol_count_; }
   /// The bytes of a symbol's name up to the end of .strtab, at least one of them; not its end, and not
@@ -55,6 +57,7 @@ class ElfFile {
   std::span<const std::byte> symbols_;
   std::string_view names_;
   uint32_t symbol_count_ = 0;
+  uint64_t image_end_ = 0;
 };
 
 }  // namespace perfcore

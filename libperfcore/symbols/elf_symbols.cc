@@ -20,18 +20,16 @@ constexpr uint64_t kKernelImageStart = 0xffffffff80000000;  // __START_KERNEL_ma
 /// Symbol numbers in buckets of equal address ranges, found by counting: two passes and no sorting.
 class AddressIndex {
  public:
-  explicit AddressIndex(const ElfFile& file) {
-    for (uint32_t i = 0; i < file.symbol_count(); i++) {
-      const uint64_t address = file.symbol_address(i);
-      if (address >= kKernelImageStart) last_ = std::max(last_, address - kKernelImageStart);
-    }
-    // Few symbols a bucket and few buckets: 60 MB of kernel image make 30 thousand buckets of 2 KB.
-    shift_ = std::max(static_cast<int>(std::bit_width(last_)) - 15, 0);
-    starts_.assign((last_ >> shift_) + 2, 0);
+  explicit AddressIndex(const ElfFile& file)
+      // Labels such as _end stand at the end itself.
+      : span_(file.image_end() < kKernelImageStart ? 0 : file.image_end() - kKernelImageStart + 1),
+        // Few symbols a bucket and few buckets: 60 MB of kernel image make 30 thousand buckets of 2 KB.
+        shift_(std::max(static_cast<int>(std::bit_width(span_)) - 15, 0)),
+        starts_((span_ >> shift_) + 2) {
     const auto for_each = [&](auto&& visit) {
       for (uint32_t i = 0; i < file.symbol_count(); i++) {
-        const uint64_t address = file.symbol_address(i);
-        if (address >= kKernelImageStart) visit(i, (address - kKernelImageStart) >> shift_);
+        const uint64_t offset = file.symbol_address(i) - kKernelImageStart;
+        if (offset < span_) visit(i, offset >> shift_);
       }
     };
     for_each([&](uint32_t, uint64_t bucket) { starts_[bucket + 1]++; });
@@ -41,19 +39,17 @@ class AddressIndex {
     for_each([&](uint32_t i, uint64_t bucket) { symbols_[next[bucket]++] = i; });
   }
 
-  size_t buckets() const { return starts_.size() - 1; }
-  /// The bucket of a link-time address inside the kernel image; buckets() or more when it lies behind all
-  /// symbols.
+  /// True for link-time addresses that can have a symbol.
+  bool covers(uint64_t address) const { return address - kKernelImageStart < span_; }
+  /// The bucket of a link-time address that is covered.
   size_t bucket_of(uint64_t address) const { return (address - kKernelImageStart) >> shift_; }
   std::span<const uint32_t> bucket(size_t i) const {
     return std::span(symbols_).subspan(starts_[i], starts_[i + 1] - starts_[i]);
   }
-  /// The highest address of any symbol.
-  uint64_t last_address() const { return kKernelImageStart + last_; }
 
  private:
-  uint64_t last_ = 0;  // highest offset from kKernelImageStart
-  int shift_ = 0;
+  uint64_t span_;  // offsets from kKernelImageStart that are covered
+  int shift_;
   std::vector<uint32_t> starts_;  // of each bucket in symbols_, and the end
   std::vector<uint32_t> symbols_;
 };
@@ -71,8 +67,8 @@ class ElfSymbols : public SymbolTable {
     for (std::string_view name : names)
       if (!known_.contains(name)) wanted.push_back(name);
     if (wanted.empty()) return;
-    // The first characters decide nearly always: compare names only where a wanted one starts like that.
-    std::bitset<kFilterSize> filter;
+    // The first characters nearly always decide: look names up only where a wanted one starts like that.
+    std::bitset<1 << kFilterBits> filter;
     for (std::string_view name : wanted) {
       filter.set(filter_slot(name));
       known_.emplace(name, std::vector<uint32_t>{});
@@ -106,7 +102,7 @@ class ElfSymbols : public SymbolTable {
     if (address - slide_ < kKernelImageStart || address < slide_) return std::nullopt;
     const uint64_t link_address = address - slide_;
     if (!index_) index_.emplace(file_);
-    if (link_address > index_->last_address()) return std::nullopt;
+    if (!index_->covers(link_address)) return std::nullopt;
     size_t bucket = index_->bucket_of(link_address);
     std::optional<uint64_t> start;
     for (;; bucket--) {
@@ -130,17 +126,19 @@ class ElfSymbols : public SymbolTable {
   }
 
  private:
-  static constexpr size_t kFilterSize = 4096;
+  static constexpr int kFilterBits = 12;
 
-  /// Of the first three characters, or of fewer and the NUL.
+  /// Of the first eight characters, or of fewer and the NUL.
   static size_t filter_slot(std::string_view name) {
-    uint32_t hash = 0;
-    for (size_t i = 0; i < 3; i++) {
-      const char c = i < name.size() ? name[i] : '\0';
-      hash = hash * 31 + static_cast<unsigned char>(c);
-      if (c == '\0') break;
-    }
-    return hash % kFilterSize;
+    uint64_t head = 0;
+    if (name.size() >= sizeof(head))
+      std::memcpy(&head, name.data(), sizeof(head));
+    else if (!name.empty())
+      std::memcpy(&head, name.data(), name.size());
+    // The lowest bit of this is in the first byte that is zero: what follows is the next name.
+    const uint64_t zero = (head - 0x0101010101010101) & ~head & 0x8080808080808080;
+    if (zero != 0) head &= (zero & (~zero + 1)) - 1;
+    return head * 0x9e3779b97f4a7c15 >> (64 - kFilterBits);
   }
 
   static bool contains(const std::vector<std::string_view>& names, std::string_view name) {

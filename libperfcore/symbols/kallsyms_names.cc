@@ -77,6 +77,19 @@ KallsymsNames::Stored KallsymsNames::stored_at(uint64_t offset, uint64_t limit) 
   return stored;
 }
 
+std::optional<uint64_t> KallsymsNames::skip(uint64_t offset, uint64_t limit) {
+  const uint8_t* first = names_.at(offset, 1);
+  if (!first) return std::nullopt;
+  if (*first & 0x80) {
+    const Stored stored = stored_at(offset, limit);
+    if (!stored.codes) return std::nullopt;
+    return stored.next;
+  }
+  const uint64_t next = offset + 1 + *first;
+  if (*first == 0 || next > limit) return std::nullopt;
+  return next;
+}
+
 bool KallsymsNames::expand(const Stored& stored, KallsymsName* name) const {
   size_t size = 0;
   for (uint32_t i = 0; i < stored.size; i++) {
@@ -97,9 +110,9 @@ void KallsymsNames::make_markers() {
   uint64_t offset = 0;
   for (uint32_t i = 0; i < count_; i++) {
     if (i % kMarkerStep == 0) markers_.push_back(static_cast<uint32_t>(offset));
-    const Stored stored = stored_at(offset, names_.size());
-    if (!stored.codes) return;
-    offset = stored.next;
+    const auto next = skip(offset, names_.size());
+    if (!next) return;
+    offset = *next;
   }
 }
 
@@ -108,13 +121,13 @@ bool KallsymsNames::expand(uint32_t index, KallsymsName* name) {
   if (index >= count_ || block >= markers_.size()) return false;
   const uint64_t limit = block_limit(block);
   uint64_t offset = markers_[block];
-  Stored stored;
-  for (uint32_t i = 0; i <= index % kMarkerStep; i++) {
-    stored = stored_at(offset, limit);
-    if (!stored.codes) return false;
-    offset = stored.next;
+  for (uint32_t i = 0; i < index % kMarkerStep; i++) {
+    const auto next = skip(offset, limit);
+    if (!next) return false;
+    offset = *next;
   }
-  return expand(stored, name);
+  const Stored stored = stored_at(offset, limit);
+  return stored.codes && expand(stored, name);
 }
 
 std::vector<std::pair<uint32_t, uint32_t>> KallsymsNames::scan(std::span<const std::string_view> wanted) {

@@ -42,8 +42,9 @@ class KallsymsNames {
   bool expand(uint32_t index, KallsymsName* name);
 
   /// Looks for names in one pass over all of them. Blocks of 256 names that cannot be read or are corrupt are
-  /// skipped. \param wanted  sorted, each once \return (position in `wanted`, number of the symbol),
-  /// ascending by symbol
+  /// skipped.
+  /// \param wanted  sorted, each once
+  /// \return (position in `wanted`, number of the symbol), ascending by symbol
   std::vector<std::pair<uint32_t, uint32_t>> scan(std::span<const std::string_view> wanted);
 
  private:
@@ -60,6 +61,8 @@ class KallsymsNames {
 
   /// The name at an offset; codes is nullptr when it cannot be read or goes beyond `limit`.
   Stored stored_at(uint64_t offset, uint64_t limit);
+  /// The offset of the name after the one at `offset`; nothing under the same conditions.
+  std::optional<uint64_t> skip(uint64_t offset, uint64_t limit);
   bool expand(const Stored& stored, KallsymsName* name) const;
   /// Where the block of a marker ends at the latest.
   uint64_t block_limit(size_t block) const;

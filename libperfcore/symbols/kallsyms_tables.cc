@@ -42,7 +42,8 @@ bool are_markers(std::span<const uint32_t> markers, uint64_t names_size) {
 }
 
 /// The markers end where the next table begins, or up to 4 bytes before it for alignment (the tables are
-/// aligned to 8 bytes up to 6.x, to 4 in 7.x). \return the address of the markers
+/// aligned to 8 bytes up to 6.x, to 4 in 7.x).
+/// \return the address of the markers
 std::optional<uint64_t> read_markers_before(Memory& memory, uint64_t end, uint64_t names, uint32_t count,
                                             std::vector<uint32_t>* markers) {
   const uint64_t size = uint64_t{markers_of(count)} * sizeof(uint32_t);
@@ -73,15 +74,8 @@ struct TokenTable {
   size_t index = 0;  ///< offset of the token index
 };
 
-/// Walks back from the digits to the first token and forward to the index, which must agree with the strings.
-std::optional<TokenTable> token_table_around(std::string_view bytes, size_t digits) {
-  size_t begin = digits;
-  for (int token = 0; token < '0'; token++) {
-    if (begin < 2) return std::nullopt;
-    const size_t nul = bytes.rfind('\0', begin - 2);
-    if (nul == std::string_view::npos) return std::nullopt;
-    begin = nul + 1;
-  }
+/// The offset of the token index behind the tokens that start at `begin`; nothing unless it agrees with them.
+std::optional<size_t> index_behind(std::string_view bytes, size_t begin) {
   std::array<uint16_t, kTokens> expected;
   size_t end = begin;
   for (uint16_t& offset : expected) {
@@ -93,8 +87,25 @@ std::optional<TokenTable> token_table_around(std::string_view bytes, size_t digi
   }
   const std::string_view index(reinterpret_cast<const char*>(expected.data()), sizeof(expected));
   for (size_t padding = 0; padding < 8; padding++)
-    if (bytes.substr(std::min(end + padding, bytes.size()), index.size()) == index)
-      return TokenTable{begin, end + padding};
+    if (bytes.substr(std::min(end + padding, bytes.size()), index.size()) == index) return end + padding;
+  return std::nullopt;
+}
+
+/// Walks back from the digits to the first token. In front of it may stand a byte that is not zero, so that
+/// only the alignment tells where it begins.
+/// \param address  of the first of the bytes
+std::optional<TokenTable> token_table_around(std::string_view bytes, uint64_t address, size_t digits) {
+  size_t begin = digits;
+  size_t first_end = digits;  // behind the NUL of the first token
+  for (int token = 0; token < '0'; token++) {
+    if (begin < 2) return std::nullopt;
+    const size_t nul = bytes.rfind('\0', begin - 2);
+    if (nul == std::string_view::npos) return std::nullopt;
+    first_end = begin;
+    begin = nul + 1;
+  }
+  for (; begin < first_end; begin = align_up(address + begin + 1, 4) - address)
+    if (const auto index = index_behind(bytes, begin)) return TokenTable{begin, *index};
   return std::nullopt;
 }
 
@@ -119,10 +130,10 @@ std::optional<KallsymsTables> tables_before(Memory& memory, uint64_t stext, uint
   constexpr uint64_t kMaxBaseDistance = uint64_t{2} << 20;
   for (uint64_t end = token_table & ~uint64_t{7}; end > stext && token_table - end < kMaxNamesSize;
        end -= kStep) {
-    const auto words = read_array<uint64_t>(memory, end - kStep, kStep / sizeof(uint64_t));
-    if (!words.has_value()) return std::nullopt;
-    for (size_t i = words->size(); i-- > 0;) {
-      const uint64_t base = (*words)[i];
+    const Snapshot read = take_snapshot(memory, end - kStep, kStep);
+    for (size_t i = kStep / sizeof(uint64_t); i-- > 0;) {
+      uint64_t base = 0;
+      std::memcpy(&base, read.bytes.data() + i * sizeof(base), sizeof(base));
       if (base > stext || stext - base > kMaxBaseDistance) continue;
       const uint64_t address = end - kStep + i * sizeof(uint64_t);
       const Reading<uint32_t> count = read_value<uint32_t>(memory, address + 8);
@@ -216,15 +227,15 @@ std::optional<KallsymsTables> search_kallsyms(Memory& memory, uint64_t stext, Un
     piece.append(reinterpret_cast<const char*>(read.bytes.data()), read.bytes.size());
     for (size_t at = piece.find(kDigits); at != piece.npos; at = piece.find(kDigits, at + 1)) {
       const uint64_t begin = piece_address + at - std::min(piece_address + at - stext, kAround);
-      std::string around(kAround * 2, '\0');
-      if (memory.read(begin, std::as_writable_bytes(std::span(around)))) continue;
-      const auto found = token_table_around(around, piece_address + at - begin);
+      const Snapshot around = take_snapshot(memory, begin, kAround * 2);
+      const std::string_view bytes(reinterpret_cast<const char*>(around.bytes.data()), around.bytes.size());
+      const auto found = token_table_around(bytes, begin, piece_address + at - begin);
       if (!found) continue;
       auto tables = tables_before(memory, stext, begin + found->begin);
       if (!tables) continue;
-      tables->token_table = around.substr(found->begin, found->index - found->begin);
+      tables->token_table = bytes.substr(found->begin, found->index - found->begin);
       tables->token_index.resize(kTokens);
-      std::memcpy(tables->token_index.data(), around.data() + found->index, kTokens * sizeof(uint16_t));
+      std::memcpy(tables->token_index.data(), bytes.data() + found->index, kTokens * sizeof(uint16_t));
       return tables;
     }
   }

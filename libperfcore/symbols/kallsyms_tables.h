@@ -40,8 +40,8 @@ inline constexpr uint32_t kMaxNameSize = 512;
 inline constexpr uint32_t kMarkerStep = 256;
 
 /// Finds the tables by VMCOREINFO's SYMBOL(kallsyms_*), there since 6.0 (f09bddbd8661 "vmcoreinfo: add
-/// kallsyms_num_syms symbol" and 5fd8fea935a1). \return nothing and a reason in `why` when they are not there
-/// or make no sense.
+/// kallsyms_num_syms symbol" and 5fd8fea935a1).
+/// \return nothing and a reason in `why` when they are not there or make no sense
 std::optional<KallsymsTables> locate_kallsyms(Memory& memory, const VmcoreInfo& info, Unread* why);
 
 /// Finds the tables of a kernel before 6.0 by their contents, in the first 64 MiB of the kernel image from

@@ -37,22 +37,27 @@ class SymbolTable {
   /// pass.
   virtual void prefetch(std::span<const std::string_view> names) = 0;
 
-  /// The symbol of this name; of several with one name, the first by address. Data symbols can be missing
-  /// from kallsyms (CONFIG_KALLSYMS_ALL off).
+  /// The symbol of this name; of several with one name the global one, else the first by address. Data
+  /// symbols can be missing from kallsyms (CONFIG_KALLSYMS_ALL off).
   virtual std::optional<Symbol> find(std::string_view name) = 0;
-  /// All symbols of this name (static functions and variables may share one).
+  /// All symbols of this name by address (static functions and variables may share one).
   virtual std::vector<Symbol> find_all(std::string_view name) = 0;
 
   /// The symbol that contains the address: the last one at or below it. None below the first symbol, beyond
-  /// the kernel image, or for per-CPU offsets. Aliases of one address: functions before labels, global before
-  /// local.
+  /// the kernel image or the text in it (_etext), or for per-CPU offsets. Of aliases at one address functions
+  /// go before labels of the linker script, strong before weak, global before local, those with fewer leading
+  /// underscores before others, as in the kernel's own reports; both sources of symbols name every address
+  /// alike.
   virtual std::optional<Symbol> at(uint64_t address) = 0;
 };
 
-/// kallsyms of the dumped kernel, read from its memory; finds its tables by VMCOREINFO's SYMBOL(kallsyms_*)
-/// (since 6.0), or by searching the kernel image for the token table. Form of the offsets (absolute-percpu up
-/// to 6.14; base + unsigned 6.15-6.19; relative to the entry since 7.0) is told apart by _stext. nullptr and
-/// a reason in `why` when not found.
+/// kallsyms of the dumped kernel, read from its memory page by page as far as questions need it; symbols of
+/// modules are not in it. Its tables are found by VMCOREINFO's SYMBOL(kallsyms_*) (since 6.0), or by
+/// searching the kernel image for the token table. The form of the offsets (absolute-percpu up to 6.14; base
+/// + unsigned 6.15-6.19; relative to the entry since 7.0) is told apart by _stext, so that tables which do
+/// not belong to this kernel are never used.
+/// \param memory  not owned, must outlive the result
+/// \param why     set when the result is nullptr
 std::unique_ptr<SymbolTable> open_kallsyms(Memory& memory, const VmcoreInfo& info, Unread* why);
 
 /// .symtab of a vmlinux. `slide` is the KASLR offset in bytes, added to every address inside the kernel image
