@@ -111,10 +111,13 @@ std::optional<Instruction> Disassembler::decode(std::span<const std::byte> bytes
   Instruction out;
   out.address = address;
   out.length = decoded.length;
+  const bool string = decoded.meta.category == ZYDIS_CATEGORY_STRINGOP;
   out.mnemonic = rename(ZydisMnemonicGetString(decoded.mnemonic));
   for (size_t i = 0; i < decoded.operand_count; i++) {
     const ZydisDecodedOperand& operand = operands[i];
-    const bool explicit_operand = i < decoded.operand_count_visible;
+    // movs, stos and the like name no operands, but what they access is fixed.
+    const bool explicit_operand =
+        i < decoded.operand_count_visible || (string && operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY);
     const bool read = (operand.actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0;
     const bool written = (operand.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
     if (i == 0) out.width = static_cast<uint8_t>(std::min<size_t>(operand.size / 8, 64));
@@ -206,21 +209,47 @@ Reading<std::vector<Instruction>> decode_function(Kernel& kernel, std::string_vi
   return instructions;
 }
 
+Reading<std::vector<Instruction>> decode_whole_function(Kernel& kernel, Symbol* function) {
+  constexpr std::string_view kCold = ".cold";
+  const size_t suffix = function->name.rfind(kCold);
+  if (suffix != std::string::npos)
+    if (auto whole = kernel.symbols().find(function->name.substr(0, suffix))) *function = std::move(*whole);
+  std::vector<Instruction> code;
+  for (const auto& part :
+       {std::optional(*function), kernel.symbols().find(fmt::format("{}{}", function->name, kCold))}) {
+    if (!part) continue;
+    auto more = decode_range(kernel, part->address, part->size, false);
+    if (!more.has_value()) {
+      Unread unread = more.unread();
+      unread.path = fmt::format("code of {}", part->name);
+      return unread;
+    }
+    const uint64_t end = more->empty() ? part->address : more->back().address + more->back().length;
+    if (end < part->address + part->size)
+      return Unread{UnreadReason::kCorrupt, end, fmt::format("code of {}", part->name), "no instruction"};
+    const bool before = !code.empty() && more->front().address < code.front().address;
+    code.insert(before ? code.begin() : code.end(), more->begin(), more->end());
+  }
+  return code;
+}
+
 Reading<Instruction> decode_at(Kernel& kernel, uint64_t address) {
   // The longest instruction may reach into a page that was not saved while this one does not.
-  const Snapshot snapshot = take_snapshot(kernel.memory(), address, kMaxInstruction);
-  const size_t size = snapshot.gaps.empty() ? kMaxInstruction : snapshot.gaps.front().begin;
-  if (size == 0) {
-    Unread unread = snapshot.gaps.front().unread;
-    unread.path = "code";
-    return unread;
+  std::array<std::byte, kMaxInstruction> bytes;
+  std::span<std::byte> readable(bytes);
+  std::optional<Unread> unread = kernel.memory().read(address, readable);
+  if (unread) {
+    unread->path = "code";
+    const uint64_t size = unread->address - address;
+    if (size == 0 || size >= kMaxInstruction) return std::move(*unread);
+    readable = readable.first(size);
+    if (auto again = kernel.memory().read(address, readable)) return std::move(*again);
   }
-  auto instruction = disassembler().decode(std::span(snapshot.bytes).first(size), address, true);
-  if (instruction) return std::move(*instruction);
-  if (!snapshot.gaps.empty()) return snapshot.gaps.front().unread;
-  std::string bytes;
-  for (std::byte byte : snapshot.bytes) bytes += fmt::format(" {:02x}", static_cast<unsigned>(byte));
-  return Unread{UnreadReason::kCorrupt, address, "code", "no instruction:" + bytes};
+  if (auto instruction = disassembler().decode(readable, address, true)) return std::move(*instruction);
+  if (unread) return std::move(*unread);
+  std::string text;
+  for (std::byte byte : readable) text += fmt::format(" {:02x}", static_cast<unsigned>(byte));
+  return Unread{UnreadReason::kCorrupt, address, "code", "no instruction:" + text};
 }
 
 std::string_view to_string(Reg reg) {

@@ -24,4 +24,7 @@ std::vector<Instruction> decode_bytes(std::span<const std::byte> bytes, uint64_t
 Reading<std::vector<Instruction>> decode_range(Kernel& kernel, uint64_t address, uint64_t size,
                                                bool with_text);
 
+/// A function and its .cold part, ascending. \param function  either of the two; becomes the function proper
+Reading<std::vector<Instruction>> decode_whole_function(Kernel& kernel, Symbol* function);
+
 }  // namespace perfcore

@@ -14,6 +14,9 @@ constexpr std::string_view kPerCpuVariables[] = {"cpu_hw_events", "current_task"
 /// No per-CPU variable named above is larger.
 constexpr uint64_t kMaxVariableSize = 32768;
 
+/// What tracers put at the start of functions (arch/x86/kernel/ftrace_64.S).
+constexpr std::string_view kHooks[] = {"__fentry__", "ftrace_caller", "ftrace_regs_caller"};
+
 /// Functions that do not return, as far as they occur between code that does.
 constexpr std::string_view kNoReturn[] = {
     "__stack_chk_fail", "__fortify_panic",           "panic", "__ubsan_handle_out_of_bounds_abort", "do_exit",
@@ -31,6 +34,24 @@ std::optional<uint64_t> per_cpu_address(Kernel& kernel, std::string_view name) {
 }
 
 }  // namespace
+
+std::vector<Value> parameters_of(Kernel& kernel, const Symbol& function) {
+  std::vector<Value> values;
+  if (function.name.find('.') != std::string::npos) return values;
+  const auto prototype = kernel.types().prototype(function.name, function.address - kernel.kaslr_offset());
+  if (!prototype) return values;
+  for (const Type* type : prototype->parameters) {
+    const Type* bare = type ? type->strip() : nullptr;
+    // Structs and floating point are passed otherwise; what follows them is not where it seems.
+    const bool in_register =
+        bare &&
+        (bare->kind == TypeKind::kInt || bare->kind == TypeKind::kEnum || bare->kind == TypeKind::kPointer) &&
+        bare->size <= 8;
+    if (!in_register) break;
+    values.push_back(bare->kind == TypeKind::kPointer ? value_of_type(bare) : Value{});
+  }
+  return values;
+}
 
 KernelFacts::KernelFacts(Kernel& kernel, std::vector<Value> parameters)
     : kernel_(kernel), parameters_(std::move(parameters)) {
@@ -70,12 +91,32 @@ bool KernelFacts::is_per_cpu_offsets(uint64_t address) const {
   return per_cpu_offsets_ == address;
 }
 
-bool KernelFacts::returns(uint64_t target) const {
+bool KernelFacts::is_one_of(uint64_t target, std::span<const std::string_view> names) const {
   const auto symbol = kernel_.symbols().at(target);
-  if (!symbol || symbol->address != target) return true;
-  for (std::string_view name : kNoReturn)
-    if (symbol->name == name) return false;
-  return true;
+  return symbol && symbol->address == target &&
+         std::find(names.begin(), names.end(), symbol->name) != names.end();
+}
+
+bool KernelFacts::keeps_registers(uint64_t target) const {
+  return is_one_of(target, kHooks);
+}
+
+bool KernelFacts::returns(uint64_t target) const {
+  return !is_one_of(target, kNoReturn);
+}
+
+Value KernelFacts::result_of(uint64_t target) const {
+  const auto known = results_.find(target);
+  return known == results_.end() ? FlowFacts::result_of(target) : known->second;
+}
+
+bool KernelFacts::learn_result_of(uint64_t target) {
+  const auto symbol = kernel_.symbols().at(target);
+  if (!symbol || symbol->address != target) return false;
+  const auto prototype = kernel_.types().prototype(symbol->name, target - kernel_.kaslr_offset());
+  const Value value = prototype ? value_of_type(prototype->result) : Value{};
+  results_[target] = value;
+  return value.known();
 }
 
 std::optional<uint64_t> KernelFacts::jump_table_entry(uint64_t address) const {

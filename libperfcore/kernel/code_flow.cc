@@ -102,6 +102,7 @@ bool join_into(const FlowState& from, FlowState* into) {
 
 Value plus(const Value& value, int64_t amount) {
   if (value.kind == Kind::kUnknown || value.kind == Kind::kScalar) return {};
+  if (value.kind == Kind::kResult) return value;
   Value sum = value;
   sum.offset = static_cast<int64_t>(static_cast<uint64_t>(value.offset) + static_cast<uint64_t>(amount));
   return sum;
@@ -109,6 +110,7 @@ Value plus(const Value& value, int64_t amount) {
 
 /// a + scale * b.
 Value plus(const Value& a, const Value& b, uint8_t scale) {
+  if (a.kind == Kind::kResult) return a;
   if (b.kind == Kind::kConstant && b.stride == 0)
     return plus(a, static_cast<int64_t>(static_cast<uint64_t>(b.offset) * scale));
   if (a.kind == Kind::kConstant && a.stride == 0 && scale == 1 && b.kind != Kind::kScalar)
@@ -164,8 +166,11 @@ bool FlowFacts::is_per_cpu_offsets(uint64_t) const {
 std::vector<Value> FlowFacts::parameters() const {
   return {};
 }
-Value FlowFacts::result_of(uint64_t) const {
-  return {};
+Value FlowFacts::result_of(uint64_t target) const {
+  return {Value::Kind::kResult, 0, static_cast<int64_t>(target), nullptr};
+}
+bool FlowFacts::keeps_registers(uint64_t) const {
+  return false;
 }
 bool FlowFacts::returns(uint64_t) const {
   return true;
@@ -174,8 +179,9 @@ std::optional<uint64_t> FlowFacts::jump_table_entry(uint64_t) const {
   return std::nullopt;
 }
 
-CodeGraph::CodeGraph(std::span<const Instruction> code, const FlowFacts& facts)
+CodeGraph::CodeGraph(std::span<const Instruction> code, uint64_t entry, const FlowFacts& facts)
     : code_(code), successors_(code.size()), leaves_(code.size()) {
+  entry_ = index_of(entry).value_or(0);
   for (size_t i = 0; i < code.size(); i++) {
     const Instruction& instruction = code[i];
     const bool adjoins =
@@ -279,15 +285,13 @@ ValueFlow::ValueFlow(const CodeGraph& graph, const FlowFacts& facts)
     for (size_t to : next)
       if (to != i + 1 || predecessors[to] > 1) leader_[to] = true;
   }
-  leader_[0] = true;
-
   FlowState entry;
   entry[Reg::kRsp] = {Kind::kStack, 0, 0, nullptr};
   const auto parameters = facts.parameters();
   for (size_t i = 0; i < parameters.size() && i < std::size(kParameters); i++)
     entry[kParameters[i]] = parameters[i];
 
-  solve(0, entry);
+  solve(graph.entry(), entry);
   // What nothing is seen to lead to (exception fixups, targets of jumps not understood) starts with nothing
   // known, and tells nothing to the rest: it is entered from the same function with the same variables.
   for (size_t i = 0; i < count; i++) {
@@ -345,6 +349,7 @@ FlowState ValueFlow::before(size_t i) const {
 }
 
 Value ValueFlow::load(const Value& address, uint64_t size) const {
+  if (address.kind == Kind::kResult) return address;
   const auto at = static_cast<uint64_t>(address.offset);
   Value from = address;
   if (address.kind == Kind::kConstant) {
@@ -383,9 +388,7 @@ Value ValueFlow::source_value(const Instruction& instruction, const FlowState& s
 
 void ValueFlow::apply_call(size_t i, FlowState* state) const {
   const Instruction& instruction = graph_.code()[i];
-  // The tracer's hook at the function's start (__fentry__, ftrace_caller) keeps all registers.
-  const bool hook = i == 0 || (i == 1 && graph_.code()[0].mnemonic == "endbr64");
-  if (hook && instruction.length == 5) return;
+  if (instruction.target && facts_.keeps_registers(*instruction.target)) return;
   state->slots.erase(state->slots.lower_bound(state->escaped), state->slots.end());
   for (Reg reg : kCallerSaved) (*state)[reg] = {};
   if (instruction.target) (*state)[Reg::kRax] = facts_.result_of(*instruction.target);

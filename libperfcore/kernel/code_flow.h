@@ -27,6 +27,7 @@ struct Value {
     kPerCpu,    ///< the address of a CPU's per-CPU area plus offset
     kPointer,   ///< the address of an object of `type` plus offset
     kScalar,    ///< the value of what lies at offset in an object of `type`, and no pointer
+    kResult,    ///< what the function at address `offset` returned, or something reached from that
   };
   Kind kind = Kind::kUnknown;
   uint32_t stride = 0;  ///< not 0: plus an unknown multiple of it (kConstant, kPerCpu, kPointer)
@@ -63,8 +64,11 @@ class FlowFacts {
   virtual bool is_per_cpu_offsets(uint64_t address) const;
   /// Parameters in order, as the function's prototype says; empty when it is not known.
   virtual std::vector<Value> parameters() const;
-  /// What a function returns.
+  /// What a function returns. By default a kResult: once it is known that a question depends on it, facts
+  /// that know more can be asked.
   virtual Value result_of(uint64_t target) const;
+  /// True for what is called at a function's start by tracers: it changes no registers.
+  virtual bool keeps_registers(uint64_t target) const;
   /// False for functions that never return.
   virtual bool returns(uint64_t target) const;
   /// The entry of a jump table at this address; nullopt when it is not readable.
@@ -74,10 +78,13 @@ class FlowFacts {
 /// Which instruction can follow which. Instructions are named by their index.
 class CodeGraph {
  public:
-  /// \param code ascending; parts need not adjoin (a function and its .cold part). Must outlive the graph.
-  CodeGraph(std::span<const Instruction> code, const FlowFacts& facts);
+  /// \param code   ascending; parts need not adjoin (a function and its .cold part). Must outlive the graph.
+  /// \param entry  address where the function is entered
+  CodeGraph(std::span<const Instruction> code, uint64_t entry, const FlowFacts& facts);
 
   std::span<const Instruction> code() const { return code_; }
+  /// The instruction at which the function is entered; the first one if there is none at that address.
+  size_t entry() const { return entry_; }
   const std::vector<size_t>& successors(size_t i) const { return successors_[i]; }
   std::optional<size_t> index_of(uint64_t address) const;
   /// False when it has jumps whose targets are not known.
@@ -93,6 +100,7 @@ class CodeGraph {
   void add_jump_table(size_t i, const FlowFacts& facts);
 
   std::span<const Instruction> code_;
+  size_t entry_ = 0;
   std::vector<std::vector<size_t>> successors_;
   std::vector<bool> leaves_;
   bool complete_ = true;

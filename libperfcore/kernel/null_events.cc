@@ -8,24 +8,18 @@
 namespace perfcore {
 namespace {
 
-/// Code of a function and of its .cold part, ascending.
-Reading<std::vector<Instruction>> read_code(Kernel& kernel, std::string_view function) {
-  const auto symbol = kernel.symbols().find(function);
+struct WholeFunction {
+  std::vector<Instruction> code;
+  uint64_t entry = 0;
+};
+
+Reading<WholeFunction> read_function(Kernel& kernel, std::string_view name) {
+  auto symbol = kernel.symbols().find(name);
   if (!symbol)
-    return Unread{UnreadReason::kNoSymbol, 0, std::string(function), "the kernel has no such function"};
-  auto code = decode_range(kernel, symbol->address, symbol->size, false);
-  if (!code.has_value()) return code;
-  if (code->empty() || code->back().address + code->back().length < symbol->address + symbol->size) {
-    const uint64_t bad = code->empty() ? symbol->address : code->back().address + code->back().length;
-    return Unread{UnreadReason::kCorrupt, bad, fmt::format("code of {}", function), "no instruction"};
-  }
-  const auto cold = kernel.symbols().find(fmt::format("{}.cold", function));
-  if (!cold) return code;
-  const auto more = decode_range(kernel, cold->address, cold->size, false);
-  if (!more.has_value()) return more;
-  std::vector<Instruction> all = std::move(code).value();
-  all.insert(cold->address < symbol->address ? all.begin() : all.end(), more->begin(), more->end());
-  return all;
+    return Unread{UnreadReason::kNoSymbol, 0, std::string(name), "the kernel has no such function"};
+  auto code = decode_whole_function(kernel, &*symbol);
+  if (!code.has_value()) return code.unread();
+  return WholeFunction{std::move(code).value(), symbol->address};
 }
 
 std::optional<NullEventsLayout> find_layout(Kernel& kernel, std::string* missing) {
@@ -56,12 +50,12 @@ std::optional<NullEventsLayout> find_layout(Kernel& kernel, std::string* missing
 
 NullEventsProbe probe_null_events(Kernel& kernel) {
   NullEventsProbe probe;
-  const auto start = read_code(kernel, "x86_pmu_start");
-  const auto enable = read_code(kernel, "x86_pmu_enable");
-  for (const auto* code : {&start, &enable}) {
-    if (code->has_value()) continue;
+  const auto start = read_function(kernel, "x86_pmu_start");
+  const auto enable = read_function(kernel, "x86_pmu_enable");
+  for (const auto* function : {&start, &enable}) {
+    if (function->has_value()) continue;
     probe.code = NullEventsCode::kUnreadable;
-    probe.reason = code->unread().message();
+    probe.reason = function->unread().message();
     return probe;
   }
   std::string missing;
@@ -75,7 +69,8 @@ NullEventsProbe probe_null_events(Kernel& kernel) {
     return symbol && symbol->address == target ? symbol->name : std::string();
   };
   const KernelFacts facts(kernel);
-  const NullEventsVerdict verdict = probe_null_events_code(*start, *enable, facts, *layout, function_at);
+  const NullEventsVerdict verdict = probe_null_events_code(
+      {start->code, start->entry}, {enable->code, enable->entry}, facts, *layout, function_at);
   probe.code = verdict.code;
   probe.reason = verdict.reason;
   probe.address = verdict.address;

@@ -34,7 +34,7 @@ struct ArchTest {
 /// One of the two functions, with what the probe looks for marked.
 class Probed {
  public:
-  Probed(std::span<const Instruction> code, const FlowFacts& facts, const NullEventsLayout& layout,
+  Probed(const ProbedFunction& function, const FlowFacts& facts, const NullEventsLayout& layout,
          const std::function<std::string(uint64_t)>& name_of);
 
   const CodeGraph& graph() const { return graph_; }
@@ -65,18 +65,18 @@ class Probed {
   CodeGraph graph_;
 };
 
-Probed::Probed(std::span<const Instruction> code, const FlowFacts& facts, const NullEventsLayout& layout,
+Probed::Probed(const ProbedFunction& function, const FlowFacts& facts, const NullEventsLayout& layout,
                const std::function<std::string(uint64_t)>& name_of)
-    : stores(code.size()),
-      event_loads(code.size()),
-      active_bits(code.size()),
-      set_period(code.size()),
-      idle_calls(code.size()),
-      other_calls(code.size()),
+    : stores(function.code.size()),
+      event_loads(function.code.size()),
+      active_bits(function.code.size()),
+      set_period(function.code.size()),
+      idle_calls(function.code.size()),
+      other_calls(function.code.size()),
       facts_(facts),
       layout_(layout),
       name_of_(name_of),
-      graph_(code, facts) {
+      graph_(function.code, function.entry, facts) {
   const ValueFlow flow(graph_, facts);
   flow.for_each([&](size_t i, const FlowState& state) { classify(i, state); });
 }
@@ -303,15 +303,14 @@ NullEventsVerdict decide(const Probed& code, const ArchTest& test) {
 
 }  // namespace
 
-NullEventsVerdict probe_null_events_code(std::span<const Instruction> start,
-                                         std::span<const Instruction> enable, const FlowFacts& facts,
-                                         const NullEventsLayout& layout,
+NullEventsVerdict probe_null_events_code(const ProbedFunction& start, const ProbedFunction& enable,
+                                         const FlowFacts& facts, const NullEventsLayout& layout,
                                          const std::function<std::string(uint64_t)>& name_of) {
   const Probed starter(start, facts, layout, name_of);
   if (!starter.graph().complete()) return undecided("x86_pmu_start() has jumps whose targets are not known");
   if (!any(starter.active_bits)) return undecided("x86_pmu_start() sets no bit of active_mask");
   if (any(starter.stores)) {
-    Nodes reached = starter.graph().reachable({0}, starter.stores);
+    Nodes reached = starter.graph().reachable({starter.graph().entry()}, starter.stores);
     for (size_t i = 0; i < starter.size(); i++)
       if (starter.active_bits[i] && reached[i])
         return undecided("x86_pmu_start() can set a bit of active_mask without a store to events[]");

@@ -32,12 +32,17 @@ struct NullEventsVerdict {
   std::string reason;
 };
 
+/// A function's code, its .cold part included, ascending.
+struct ProbedFunction {
+  std::span<const Instruction> code;
+  uint64_t entry = 0;  ///< address of its first instruction
+};
+
 /// Decides on the control flow, not on the order of addresses: compilers move blocks.
-/// \param start, enable  code of x86_pmu_start() and x86_pmu_enable(), .cold parts included, ascending
+/// \param start, enable  x86_pmu_start() and x86_pmu_enable()
 /// \param name_of        name of the function at a call's target; empty when it is not known
-NullEventsVerdict probe_null_events_code(std::span<const Instruction> start,
-                                         std::span<const Instruction> enable, const FlowFacts& facts,
-                                         const NullEventsLayout& layout,
+NullEventsVerdict probe_null_events_code(const ProbedFunction& start, const ProbedFunction& enable,
+                                         const FlowFacts& facts, const NullEventsLayout& layout,
                                          const std::function<std::string(uint64_t)>& name_of);
 
 }  // namespace perfcore

@@ -104,6 +104,24 @@ class BtfSource : public TypeSource {
     return std::nullopt;
   }
 
+  /// By name alone; of static functions that share it, the first. BTF leaves out functions whose compiled
+  /// form takes something else than the source says.
+  std::optional<Prototype> prototype(std::string_view name, uint64_t) override {
+    for (uint32_t id = 1; id < blob_->type_count(); id++) {
+      if (blob_->kind(id) != BtfKind::kFunction) continue;
+      const auto function = blob_->type(id);
+      if (!function || blob_->name(function->name) != name) continue;
+      const auto raw = blob_->type(function->size_or_type);
+      if (!raw || raw->kind != BtfKind::kFunctionPrototype) return std::nullopt;
+      Prototype prototype;
+      prototype.result = resolve(raw->size_or_type);
+      for (uint32_t i = 0; i < raw->count; i++)
+        if (const uint32_t type = blob_->word(*raw, i, 2, 1)) prototype.parameters.push_back(resolve(type));
+      return prototype;
+    }
+    return std::nullopt;
+  }
+
   const Type* resolve(uint64_t id) override {
     // A type tag (__user, __rcu, __percpu) changes nothing that a dump shows: it stands for what it is
     // attached to.

@@ -534,6 +534,7 @@ class LibdwarfSource final : public DwarfSource, private SliceContext {
   const Type* variable(std::string_view name) override;
   /// DWARF gives the address of a variable; what it means in a per-CPU section is the symbol table's to say.
   std::optional<uint64_t> percpu_offset(std::string_view) override { return std::nullopt; }
+  std::optional<Prototype> prototype(std::string_view, uint64_t link_address) override;
   const Type* resolve(uint64_t id) override;
   std::vector<InlinedCall> inlined_at(uint64_t link_address) override;
 
@@ -1099,6 +1100,28 @@ std::vector<InlinedCall> LibdwarfSource::inlined_at(uint64_t link_address) {
   }
   std::reverse(calls.begin(), calls.end());
   return calls;
+}
+
+std::optional<Prototype> LibdwarfSource::prototype(std::string_view, uint64_t link_address) {
+  const auto begin = unit_of_address(link_address);
+  OpenUnit* unit = begin ? open_unit(*begin) : nullptr;
+  if (!unit) return std::nullopt;
+  for (const OpenUnit::Function& function : functions_of(*unit)) {
+    if (link_address != function.begin) continue;
+    auto subprogram = unit->slice.die(function.die);
+    // A function that is inlined elsewhere as well keeps its prototype in the abstract instance.
+    const auto abstract = subprogram ? subprogram->reference(DW_AT_abstract_origin) : std::nullopt;
+    if (abstract) subprogram = die(*abstract);
+    if (!subprogram || subprogram->tag() != DW_TAG_subprogram) return std::nullopt;
+    Prototype prototype;
+    prototype.result = resolve(subprogram->reference(DW_AT_type).value_or(kVoidId));
+    subprogram->for_each_child([&](const Die& child) {
+      if (child.tag() != DW_TAG_formal_parameter) return;
+      prototype.parameters.push_back(resolve(child.reference(DW_AT_type).value_or(kVoidId)));
+    });
+    return prototype;
+  }
+  return std::nullopt;
 }
 
 }  // namespace

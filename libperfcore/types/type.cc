@@ -171,6 +171,10 @@ const Type* TypeSource::complete(const Type* type) {
   return nullptr;
 }
 
+std::optional<Prototype> TypeSource::prototype(std::string_view, uint64_t) {
+  return std::nullopt;
+}
+
 std::optional<MemberLocation> TypeSource::find_member(const Type* type, std::string_view path) {
   MemberLocation here{type, 0, 0};
   while (!path.empty()) {

@@ -35,6 +35,13 @@ class FakeTypes : public TypeSource {
     members_[of->id].push_back({std::move(name), offset * 8, 0, type->id});
   }
 
+  void bit_field(const Type* of, std::string name, uint64_t bit_offset, uint32_t bits, const Type* type) {
+    members_[of->id].push_back({std::move(name), bit_offset, bits, type->id});
+  }
+  void prototype(std::string function, const Type* result, std::vector<const Type*> parameters) {
+    prototypes_[std::move(function)] = {result, std::move(parameters)};
+  }
+
   std::string_view source() const override { return "fake"; }
   const Type* find(TypeKind kind, std::string_view name) override {
     for (const Type& type : types_)
@@ -43,6 +50,10 @@ class FakeTypes : public TypeSource {
   }
   const Type* variable(std::string_view) override { return nullptr; }
   std::optional<uint64_t> percpu_offset(std::string_view) override { return std::nullopt; }
+  std::optional<Prototype> prototype(std::string_view name, uint64_t) override {
+    const auto found = prototypes_.find(name);
+    return found == prototypes_.end() ? std::nullopt : std::optional(found->second);
+  }
   const Type* resolve(uint64_t id) override {
     return id > 0 && id <= types_.size() ? &types_[id - 1] : nullptr;
   }
@@ -62,6 +73,7 @@ class FakeTypes : public TypeSource {
     return &type;
   }
 
+  std::map<std::string, Prototype, std::less<>> prototypes_;
   std::deque<Type> types_;
   std::map<uint64_t, std::vector<Member>> members_;
 };

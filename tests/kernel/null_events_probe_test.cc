@@ -51,7 +51,8 @@ class Built : public FlowFacts {
   NullEventsVerdict probe() const { return probe(image.code("x86_pmu_start"), image.code("x86_pmu_enable")); }
   NullEventsVerdict probe(const std::vector<Instruction>& start,
                           const std::vector<Instruction>& enable) const {
-    return probe_null_events_code(start, enable, *this, layout,
+    return probe_null_events_code({start, image.symbol("x86_pmu_start").address},
+                                  {enable, image.symbol("x86_pmu_enable").address}, *this, layout,
                                   [&](uint64_t target) { return image.name_at(target); });
   }
 

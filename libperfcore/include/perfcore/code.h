@@ -58,7 +58,8 @@ struct Instruction {
   /// are "movzx", "movsx" and "movsxd".
   std::string mnemonic;
   std::string text;                     ///< AT&T syntax as the kernel's own tools print it
-  std::optional<MemoryOperand> memory;  ///< the explicit memory operand
+  /// The explicit memory operand; of string instructions (movs, stos, ...) the first of the fixed ones.
+  std::optional<MemoryOperand> memory;
   Reg destination = Reg::kNone;         ///< register written by the first operand
   Reg source = Reg::kNone;              ///< register read by the (last) register source operand
   uint8_t width = 0;                      ///< bytes of the first operand

@@ -97,6 +97,12 @@ struct MemberLocation {
   uint64_t byte_offset() const { return bit_offset / 8; }
 };
 
+/// What a function takes and returns.
+struct Prototype {
+  const Type* result = nullptr;         ///< void is a type of kind kVoid
+  std::vector<const Type*> parameters;  ///< in order; without the dots of a variadic function
+};
+
 /// Where types come from. One thread at a time.
 class TypeSource {
  public:
@@ -116,6 +122,11 @@ class TypeSource {
   virtual const Type* variable(std::string_view name) = 0;
   /// Offset of a per-CPU variable within the per-CPU section, where the source knows it (BTF DATASEC).
   virtual std::optional<uint64_t> percpu_offset(std::string_view name) = 0;
+
+  /// The prototype of a function of the kernel, static ones included. \param name as in the source, without
+  /// compiler suffixes (what a clone such as foo.isra.0 takes is not known); \param link_address where it
+  /// starts, without KASLR slide. nullopt when the source does not know it.
+  virtual std::optional<Prototype> prototype(std::string_view name, uint64_t link_address);
 
   /// The type of this number; nullptr when the number is bad.
   virtual const Type* resolve(uint64_t id) = 0;
