@@ -64,12 +64,18 @@ constexpr Anchor kAnchors[] = {
      "cpu_hw_events x86_pmu perf_event hw_perf_event event_constraint pmu perf_event_context task_struct "
      "module"},
     {"schedule", "kernel/sched/core.c", "rq runqueues cfs_rq init_task"},
+    {"prb_reserve", "kernel/printk/printk_ringbuffer.c",
+     "printk_info printk_ringbuffer prb_desc prb_desc_ring prb_data_ring prb_data_blk_lpos"},
     {"vprintk_emit", "kernel/printk/printk.c",
      "prb printk_ringbuffer printk_info prb_desc prb_desc_ring prb_data_ring printk_log log_buf log_buf_len "
      "log_first_idx "
      "log_next_idx clear_seq"},
     // kernel/module.c before 5.19 (cfc1d277891e, "module: Move all into module/")
     {"load_module", "kernel/module/main.c", "modules mod_tree module_memory module_layout mod_kallsyms"},
+    {"uts_proc_notify", "kernel/utsname_sysctl.c", "uts_namespace"},
+    {"update_vsyscall", "kernel/time/vsyscall.c", "timekeeper"},
+    {"timekeeping_notify", "kernel/time/timekeeping.c", "tk_data timekeeper_data tk_core shadow_timekeeper"},
+    {"init_hypervisor_platform", "arch/x86/kernel/cpu/hypervisor.c", "x86_hypervisor_type x86_hyper_type"},
     {"perf_output_begin", "kernel/events/ring_buffer.c", "perf_buffer perf_output_handle"},
     {"perf_event_create_kernel_counter", "kernel/events/core.c",
      "perf_cpu_context perf_cpu_pmu_context pmus pmu_idr pmu_bus perf_swevent_enabled"},
