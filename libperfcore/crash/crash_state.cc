@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <span>
 
+#include "crash/frame_roles.h"
 #include "crash/oops_text.h"
+#include "crash/stack_verdict.h"
 #include "perfcore/crash.h"
 
 namespace perfcore {
@@ -12,132 +14,6 @@ namespace {
 
 // Addresses below this count as NULL for show_fault_oops(), arch/x86/mm/fault.c.
 constexpr uint64_t kNullPage = 4096;
-
-enum class Part {
-  kDying,    // the kernel is going down: panic() or kexec
-  kOops,     // reports an exception that hit the interrupted code: there is a fault
-  kWarning,  // the same for a WARN()
-  kHelper    // between the two and who called them
-};
-
-struct Plumbing {
-  std::string_view function;
-  Part part;
-};
-
-// Functions on the stack of a dying CPU that are not the reason for it (compiler suffixes left out). Who
-// called the outermost of them decided that the kernel must die.
-constexpr Plumbing kPlumbing[] = {
-    // kernel/panic.c, kernel/crash_core.c and kexec_core.c, arch/x86/kernel/{crash,machine_kexec_64}.c
-    {"panic", Part::kDying},
-    {"vpanic", Part::kDying},
-    {"nmi_panic", Part::kDying},
-    {"crash_kexec", Part::kDying},
-    {"__crash_kexec", Part::kDying},
-    {"machine_kexec", Part::kDying},
-    {"machine_crash_shutdown", Part::kDying},
-    {"crash_setup_regs", Part::kHelper},
-    {"check_panic_on_warn", Part::kHelper},
-    // arch/x86/kernel/dumpstack.c, arch/x86/mm/fault.c, arch/x86/kernel/traps.c
-    {"oops_end", Part::kOops},
-    {"die", Part::kOops},
-    {"die_addr", Part::kOops},
-    {"__die", Part::kOops},
-    {"page_fault_oops", Part::kOops},
-    {"no_context", Part::kOops},
-    // kernel/panic.c and lib/bug.c: WARN() is an exception, too
-    {"__warn", Part::kWarning},
-    {"report_bug", Part::kWarning},
-    {"__report_bug", Part::kWarning},
-    {"handle_bug", Part::kWarning},
-    {"warn_slowpath_fmt", Part::kHelper},
-    {"warn_slowpath_null", Part::kHelper},
-    {"__warn_printk", Part::kHelper},
-    // mm/kasan/report.c, mm/kfence/report.c, mm/kmsan/report.c, lib/ubsan.c, kernel/kcsan/report.c
-    {"end_report", Part::kHelper},
-    {"kasan_report", Part::kHelper},
-    {"kasan_report_invalid_free", Part::kHelper},
-    {"kasan_report_double_free", Part::kHelper},
-    {"kasan_check_range", Part::kHelper},
-    {"kfence_report_error", Part::kHelper},
-    {"kmsan_report", Part::kHelper},
-    {"ubsan_epilogue", Part::kHelper},
-    {"print_report", Part::kHelper},
-};
-
-const Plumbing* plumbing_of(const Frame& frame) {
-  const std::string_view name = without_compiler_suffix(frame.function);
-  for (const Plumbing& plumbing : kPlumbing)
-    if (plumbing.function == name) return &plumbing;
-  return nullptr;
-}
-
-bool is_sanitizer_call(std::string_view function) {
-  return function.starts_with("__asan_") || function.starts_with("__ubsan_handle_") ||
-         function.starts_with("__msan_") || function.starts_with("__tsan_");
-}
-
-struct FunctionClass {
-  std::string_view function;
-  std::string_view crash_class;
-  bool needs_fault = false;  // panic() may also be called on the way of a legal exception
-};
-
-// Class by who is on the stack between panic() and the interrupted code. The first row that fits counts: what
-// is called on behalf of another comes first.
-constexpr FunctionClass kFunctionClasses[] = {
-    {"sysrq_handle_crash", "sysrq"},
-    {"watchdog_hardlockup_check", "hard-lockup"},   // since 6.5
-    {"watchdog_overflow_callback", "hard-lockup"},  // kernel/watchdog_perf.c
-    {"watchdog_timer_fn", "soft-lockup"},
-    {"check_hung_uninterruptible_tasks", "hung-task"},
-    {"check_hung_task", "hung-task"},
-    {"wq_watchdog_timer_fn", "workqueue-lockup"},
-    {"panic_on_rcu_stall", "rcu-stall"},
-    {"print_cpu_stall", "rcu-stall"},
-    {"print_other_cpu_stall", "rcu-stall"},
-    {"check_cpu_stall", "rcu-stall"},
-    {"rcu_sched_clock_irq", "rcu-stall"},
-    {"unknown_nmi_error", "unknown-nmi"},
-    {"mce_panic", "mce"},
-    {"do_machine_check", "mce"},
-    {"__ghes_panic", "mce"},
-    {"out_of_memory", "oom-panic"},
-    {"check_panic_on_oom", "oom-panic"},
-    {"exc_double_fault", "double-fault"},
-    {"kasan_report", "kasan"},
-    {"kasan_report_invalid_free", "kasan"},
-    {"kasan_report_double_free", "kasan"},
-    {"kfence_report_error", "kfence"},
-    {"kmsan_report", "kmsan"},
-    {"ubsan_epilogue", "ubsan"},
-    {"__schedule_bug", "atomic-sleep"},
-    {"__might_resched", "atomic-sleep"},
-    {"__list_add_valid", "list-corruption"},
-    {"__list_add_valid_or_report", "list-corruption"},  // since 6.6
-    {"__list_del_entry_valid", "list-corruption"},
-    {"__list_del_entry_valid_or_report", "list-corruption"},
-    {"refcount_warn_saturate", "refcount"},
-    {"debug_print_object", "odebug"},
-    {"ex_handler_msr", "msr-access"},
-    {"__warn", "warning"},
-    {"exc_general_protection", "gpf", true},
-    {"exc_invalid_op", "kernel-bug", true},
-    {"exc_divide_error", "divide-error", true},
-    {"exc_stack_segment", "stack-segment", true},
-    {"exc_int3", "int3"},
-    {"exc_machine_check", "mce"},
-    {"exc_page_fault", "page-fault", true},
-    // Entry code, should the handler behind it be inlined or jumped to.
-    {"asm_exc_general_protection", "gpf", true},
-    {"asm_exc_invalid_op", "kernel-bug", true},
-    {"asm_exc_divide_error", "divide-error", true},
-    {"asm_exc_stack_segment", "stack-segment", true},
-    {"asm_exc_double_fault", "double-fault"},
-    {"asm_exc_int3", "int3"},
-    {"asm_exc_machine_check", "mce"},
-    {"asm_exc_page_fault", "page-fault", true},
-};
 
 // Lockups are about the code that did not let go, not about the watchdog that found it.
 bool is_about_interrupted_code(std::string_view crash_class) {
@@ -158,64 +34,17 @@ std::vector<LogLine> split_lines(const KernelLog& log) {
   return lines;
 }
 
-// What the stack of the dying CPU says.
-struct StackVerdict {
-  bool dying = false;                 // panic(), kexec or an oops is on it
-  std::optional<size_t> fault;        // the interrupted frame that an exception or WARN() hit
-  std::optional<size_t> decided;      // who called panic(), where there is no fault
-  std::optional<size_t> interrupted;  // the code that the context of panic() interrupted
-  std::string_view crash_class;       // empty: the stack does not say
-};
+bool usable(const Frame& frame) {
+  return frame.reliable && !frame.inlined;
+}
 
-StackVerdict judge_stack(const Stack& stack) {
-  StackVerdict verdict;
-  const std::vector<Frame>& frames = stack.frames;
-  const auto usable = [&](size_t i) { return frames[i].reliable && !frames[i].inlined; };
-  // The outermost sign of dying: a second oops in panic() is not the cause. A WARNING kills nobody by itself;
-  // it is the cause where panic() was called from it, and not where it was interrupted.
-  size_t dying = frames.size();
-  bool same_context = true;
-  for (size_t i = 0; i < frames.size(); ++i) {
-    same_context = same_context && !frames[i].interrupted;
-    const Plumbing* plumbing = usable(i) ? plumbing_of(frames[i]) : nullptr;
-    if (!plumbing || plumbing->part == Part::kHelper) continue;
-    if (plumbing->part == Part::kWarning && !(verdict.dying && same_context)) continue;
-    verdict.dying = same_context = true;
-    dying = i;
-  }
-  if (!verdict.dying) return verdict;
-
-  // The context that died: from the last interrupted frame above it to the next one below.
-  size_t begin = dying, end = dying + 1;
-  while (begin > 0 && !frames[begin].interrupted) --begin;
-  while (end < frames.size() && !frames[end].interrupted) ++end;
-  // Of inlined frames at one address the last one is the function that the symbol table knows.
-  size_t boundary = end;
-  while (boundary + 1 < frames.size() && frames[boundary].inlined) ++boundary;
-  if (boundary < frames.size()) verdict.interrupted = boundary;
-
-  bool oops = false;
-  for (size_t i = begin; i < end; ++i) {
-    if (!usable(i)) continue;
-    const Plumbing* plumbing = plumbing_of(frames[i]);
-    oops = oops || (plumbing && (plumbing->part == Part::kOops || plumbing->part == Part::kWarning));
-    if (i <= dying || verdict.decided || plumbing || is_sanitizer_call(frames[i].function)) continue;
-    verdict.decided = i;
-  }
-  if (oops && verdict.interrupted) {
-    verdict.fault = verdict.interrupted;
-    verdict.decided.reset();
-  }
-  const size_t last = verdict.fault ? *verdict.fault + 1 : end;
-  for (const FunctionClass& row : kFunctionClasses) {
-    if (row.needs_fault && !verdict.fault) continue;
-    for (size_t i = begin; i < last; ++i) {
-      if (!usable(i) || without_compiler_suffix(frames[i].function) != row.function) continue;
-      verdict.crash_class = row.crash_class;
-      return verdict;
-    }
-  }
-  return verdict;
+// A frame that stands for others: a check that complains about its caller, a call through a NULL pointer, and
+// where sleeping was the mistake, what sleeps.
+bool is_on_behalf(std::string_view function, std::string_view crash_class) {
+  const auto role = frame_role(function);
+  const bool sleeping = crash_class == "atomic-sleep" || crash_class == "hung-task";
+  return function.empty() || role == FrameRole::kChecker || role == FrameRole::kHelper ||
+         (sleeping && role == FrameRole::kWaiting);
 }
 
 // Context by the mark that the kernel prints around a part of a trace: "<NMI>".
@@ -259,7 +88,11 @@ class CrashReader {
   void read_stack();
   void judge();
   void fill_from_text();
+  void name_place(const CodePlace& rip, const std::vector<TraceLine>& trace);
+  bool is_about_another() const;
   void fill_from_stack();
+  std::optional<uint64_t> accessed_address(const Registers& registers);
+  std::string_view class_of_instruction(const Registers& registers);
   void explain();
   void fill_task();
   std::optional<Registers> registers_of_text();
@@ -399,22 +232,26 @@ void CrashReader::fill_from_text() {
   if (report_) {
     state_.oops = report_->headline;
     state_.fault_address = report_->fault_address;
-    state_.function = report_->rip.function;
-    state_.offset = report_->rip.offset;
-    if (!report_->trace.empty()) state_.context = context_of_section(report_->trace.front().section);
+    name_place(report_->rip, report_->trace);
   }
-  if (!text_.panic || text_.panic->trace.empty()) return;
-  if (state_.context == Context::kUnknown)
-    state_.context = context_of_section(text_.panic->trace.front().section);
+  if (text_.panic) name_place({}, text_.panic->trace);
+}
+
+// Takes the place and its context from what the log printed, unless they are known already.
+void CrashReader::name_place(const CodePlace& rip, const std::vector<TraceLine>& trace) {
+  if (state_.context == Context::kUnknown && !trace.empty())
+    state_.context = context_of_section(trace.front().section);
   if (!state_.function.empty()) return;
-  Frame frame;
-  for (const TraceLine& line : text_.panic->trace) {
-    frame.function = line.place.function;
-    if (!line.reliable || plumbing_of(frame) || frame.function.starts_with("dump_stack")) continue;
-    state_.function = frame.function;
-    state_.offset = line.place.offset;
-    break;
-  }
+  const auto take = [&](const CodePlace& place) {
+    const auto role = frame_role(place.function);
+    if (role == FrameRole::kDying || is_on_behalf(place.function, state_.crash_class)) return false;
+    state_.function = place.function;
+    state_.offset = place.offset;
+    return true;
+  };
+  if (take(rip)) return;
+  for (const TraceLine& line : trace)
+    if (line.reliable && take(line.place)) return;
 }
 
 bool CrashReader::text_names(const Frame& frame) const {
@@ -422,20 +259,27 @@ bool CrashReader::text_names(const Frame& frame) const {
          text_.report->rip.offset == frame.offset;
 }
 
+// The log alone names the place where the panic is about other code than the one that panicked: a task that
+// hangs, a CPU that another one found stuck.
+bool CrashReader::is_about_another() const {
+  if (state_.crash_class == "hung-task") return true;
+  return is_about_interrupted_code(state_.crash_class) && report_ && report_->cpu &&
+         report_->cpu != state_.cpu;
+}
+
 void CrashReader::fill_from_stack() {
   const std::vector<Frame>& frames = state_.stack.frames;
   std::optional<size_t> place = verdict_.fault ? verdict_.fault : verdict_.decided;
-  if (is_about_interrupted_code(state_.crash_class)) {
-    // The watchdog of one CPU may have found another one stuck: then the log alone names the place.
-    const bool other_cpu = report_ && report_->cpu && report_->cpu != state_.cpu;
-    if (verdict_.interrupted && !other_cpu) place = verdict_.interrupted;
-    if (other_cpu && !state_.function.empty()) place.reset();
-  }
-  if (place) {
-    const Frame& frame = frames[*place];
-    state_.function = frame.function;
-    state_.offset = frame.offset;
-    state_.context = frame.context;
+  if (is_about_interrupted_code(state_.crash_class) && verdict_.interrupted) place = verdict_.interrupted;
+  if (place && !(is_about_another() && !state_.function.empty())) {
+    state_.context = frames[*place].context;
+    size_t i = *place;
+    while (i + 1 < frames.size() && !frames[i + 1].interrupted &&
+           (!usable(frames[i]) || is_on_behalf(frames[i].function, state_.crash_class)))
+      ++i;
+    if (is_on_behalf(frames[i].function, state_.crash_class)) i = *place;
+    state_.function = frames[i].function;
+    state_.offset = frames[i].offset;
   }
   if (!verdict_.fault) {
     const bool faulted = report_ && report_->role != HeadlineRole::kStall;
@@ -452,18 +296,45 @@ void CrashReader::fill_from_stack() {
   }
 }
 
+// What the faulting instruction accessed, by its operand and the registers: CR2 is not among those that are
+// saved.
+std::optional<uint64_t> CrashReader::accessed_address(const Registers& registers) {
+  if (registers.ip < kNullPage) return registers.ip;  // a call through a NULL pointer
+  const auto instruction = decode_at(kernel_, registers.ip);
+  if (!instruction.has_value() || !instruction->memory) return std::nullopt;
+  if (!instruction->memory->read && !instruction->memory->written) return std::nullopt;
+  return effective_address(*instruction, *instruction->memory, registers);
+}
+
+// Class by the instruction that faulted, where neither log nor stack name the exception: kexec took over and
+// the log was filtered.
+std::string_view CrashReader::class_of_instruction(const Registers& registers) {
+  const auto instruction = decode_at(kernel_, registers.ip);
+  if (instruction.has_value()) {
+    const std::string& mnemonic = instruction->mnemonic;
+    if (mnemonic == "ud2" || mnemonic == "ud1") return "kernel-bug";
+    if (mnemonic == "int3") return "int3";
+    if (mnemonic == "div" || mnemonic == "idiv") return "divide-error";
+  }
+  const auto address = accessed_address(registers);
+  if (!address) return "panic";
+  if (*address < kNullPage) return "null-deref";
+  // Bits 63 to 47 of an address are equal, 63 to 56 with 5-level paging.
+  const auto sign = static_cast<int64_t>(*address) >> 56;
+  if (sign != 0 && sign != -1) return "gpf";
+  const auto unread = read_value<uint8_t>(kernel_.memory(), *address);
+  return !unread.has_value() && unread.unread().reason == UnreadReason::kNotMapped ? "page-fault" : "panic";
+}
+
 void CrashReader::explain() {
   if (!state_.fault_registers) return;
   const Registers& registers = *state_.fault_registers;
+  if (!text_.panic && !report_ && verdict_.crash_class.empty())
+    state_.crash_class = class_of_instruction(registers);
   const bool page_fault = state_.crash_class == "page-fault" || state_.crash_class == "null-deref";
-  if (!state_.fault_address && page_fault) {
-    // CR2 is not among the saved registers; the instruction says what it accessed.
-    const auto instruction = decode_at(kernel_, registers.ip);
-    if (instruction.has_value() && instruction->memory &&
-        (instruction->memory->read || instruction->memory->written))
-      state_.fault_address = effective_address(*instruction, *instruction->memory, registers);
-    if (state_.crash_class == "page-fault" && state_.fault_address.value_or(kNullPage) < kNullPage)
-      state_.crash_class = "null-deref";
+  if (page_fault && !state_.fault_address) {
+    state_.fault_address = accessed_address(registers);
+    if (state_.fault_address.value_or(kNullPage) < kNullPage) state_.crash_class = "null-deref";
   }
   auto explanation = explain_fault(kernel_, registers, state_.fault_address, state_.function);
   if (explanation.has_value())

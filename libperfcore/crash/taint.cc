@@ -23,7 +23,7 @@ constexpr TaintFlag kTaintFlags[] = {
     {'M', "machine check"},
     {'B', "bad page"},
     {'U', "set by user space"},
-    {'D', "the kernel died before (oops or BUG)"},
+    {'D', "oops or BUG, this crash's own included"},
     {'A', "ACPI table overridden"},
     {'W', "warning"},
     {'C', "staging driver"},

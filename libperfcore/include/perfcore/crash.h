@@ -32,7 +32,11 @@ struct CrashState {
   std::optional<int64_t> pid;
   std::string comm;
   Context context = Context::kUnknown;  ///< of the fault (or of the caller of panic())
-  std::string function;  ///< where the fault hit; for panics without a fault the caller that decided to panic
+  /// Whom the crash is about: where the fault hit, or who decided to panic. Of a check that complains about
+  /// its caller (refcount_warn_saturate(), usercopy_abort()) and of a call through NULL the caller; of a
+  /// lockup the code that did not let go; of a hung task where it waits. As the symbol table has it,
+  /// ".isra.0" included.
+  std::string function;
   uint64_t offset = 0;
   std::optional<uint64_t> fault_address;     ///< CR2 of a page fault, or the address in the oops line
   std::optional<Registers> fault_registers;  ///< pt_regs of the exception that led to the panic
