@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "commands.h"
+
+#include <algorithm>
+
+#include "exit_codes.h"
+
+namespace perfcore::cli {
+namespace {
+
+const std::vector<Option>& common_options() {
+  static const std::vector<Option> options = {
+      {"--debuginfo", "PATH",
+       "A vmlinux with debug info of the crashed kernel, or a directory to search for it; may be given "
+       "several "
+       "times. It must have the dump's build ID.",
+       &Options::debuginfo},
+      {"--no-debuginfo", "",
+       "Look for no vmlinux, not even in the usual places: types and symbols come from the dump itself (BTF "
+       "and "
+       "kallsyms).",
+       &Options::no_debuginfo},
+      {"--format",
+       "FORMAT",
+       "text for people (default) or json for programs.",
+       &Options::format,
+       {"text", "json"}},
+      {"-o,--output", "FILE", "Write the answer to FILE instead of standard output.", &Options::output},
+      {"--color",
+       "WHEN",
+       "Colours: auto (only on a terminal, and not when NO_COLOR is set; default), always, never.",
+       &Options::color,
+       {"auto", "always", "never"}},
+      {"--time-limit", "SECONDS",
+       "Stop with exit code 3 after this much CPU time; 0 for no limit. Default 5. Bounded work such as "
+       "unpacking a "
+       "flattened dump does not count.",
+       &Options::time_limit},
+      {"-v,--verbose", "", "Say on standard error which debug info was chosen and what was found on the way.",
+       &Options::verbose},
+  };
+  return options;
+}
+
+const std::vector<Command>& table() {
+  static const std::vector<Command> commands = {
+      {"triage",
+       "DUMP...",
+       "say what killed the kernel and why",
+       "Opens the dump, works out what killed the kernel, runs every rule for known root causes on its "
+       "state, and "
+       "answers: first what died, why, and what to do now; then the evidence for it. The dump alone is "
+       "enough; a "
+       "vmlinux with debug info makes it faster and adds inlined functions to stacks. Without a matching "
+       "rule the "
+       "answer still names the class of the crash, the faulting instruction in words, and what to look at "
+       "next.",
+       1,
+       "which dump? Give a vmcore, or a directory such as /var/crash/202611200419",
+       {},
+       {{"perfcore triage /var/crash/202611200419/dump.202611200419", "the main job"},
+        {"perfcore triage vmcore --debuginfo /usr/lib/debug", "with a vmlinux found below a directory"},
+        {"perfcore triage vmcore --format json | jq .findings[0]", "for programs"},
+        {"perfcore triage vmcore.1 vmcore.2 vmcore.3", "a dump split by makedumpfile --split"}},
+       {kExitDone, kExitRootCause, kExitDefect, kExitUsage, kExitInput, kExitInternal},
+       run_triage},
+      {"show",
+       "DUMP... pmu|cpus|modules|bt [CPU]|event ADDRESS",
+       "show a part of the dead kernel's state",
+       "pmu: the performance counters of every present CPU and the events on them. cpus: what each CPU was "
+       "doing. "
+       "modules: the loaded modules. bt: the stack of every CPU, or of one. event ADDRESS: one struct "
+       "perf_event.",
+       2,
+       "show what? Give a dump and one of pmu, cpus, modules, bt, event",
+       {},
+       {{"perfcore show vmcore pmu", "counters and events of every CPU"},
+        {"perfcore show vmcore bt 3", "the stack of CPU 3"},
+        {"perfcore show vmcore event 0xffff888005ae3480", "one event in full"}},
+       {kExitDone, kExitUsage, kExitInput, kExitInternal},
+       run_show},
+      {"log",
+       "DUMP...",
+       "print the kernel log",
+       "Prints the log buffer of the dead kernel with time stamps, as dmesg would have. Control characters "
+       "are "
+       "escaped as \\xNN. If the buffer cannot be read, the vmcore-dmesg.txt beside the dump is used and "
+       "named.",
+       1,
+       "which dump? Give a vmcore, or a directory such as /var/crash/202611200419",
+       {},
+       {{"perfcore log vmcore | tail -60", "the last words"}},
+       {kExitDone, kExitUsage, kExitInput, kExitInternal},
+       run_log},
+      {"print",
+       "DUMP EXPRESSION...",
+       "evaluate C expressions over the kernel's variables",
+       "Expressions are C: names of variables, numbers, casts, . -> [] * & and the arithmetic, comparing and "
+       "logical "
+       "operators; and per_cpu(variable, cpu), per_cpu_ptr(pointer, cpu), container_of(pointer, type, "
+       "member), "
+       "sizeof(type). Every expression that perfcore shows as evidence can be given here. What cannot be "
+       "read is "
+       "shown with the reason, never as 0.",
+       2,
+       "print what? Give a dump and an expression such as 'per_cpu(cpu_hw_events, 1).n_events'",
+       {},
+       {{"perfcore print vmcore 'per_cpu(cpu_hw_events, 1).event_list[0].hw.state'", "one value"},
+        {"perfcore print vmcore x86_pmu.name '*(struct perf_event *)0xffff888005ae3480'", "two expressions"}},
+       {kExitDone, kExitUsage, kExitInput, kExitInternal},
+       run_print},
+      {"info",
+       "DUMP...",
+       "tell what the dump is and what can be read from it",
+       "Format and soundness of the file, the kernel, the machine, which debug info was chosen and why, and "
+       "what is "
+       "missing.",
+       1,
+       "which dump? Give a vmcore, or a directory such as /var/crash/202611200419",
+       {},
+       {{"perfcore info vmcore", "what is this file?"}},
+       {kExitDone, kExitUsage, kExitInput, kExitInternal},
+       run_info},
+      {"extract",
+       "DUMP...",
+       "write a small vmcore with only the pages that a diagnosis needs",
+       "Runs triage, log and stacks, and writes the pages that they touched, with those that symbol and type "
+       "look-ups "
+       "need, as a valid vmcore of a few megabytes that other tools open as well. Its triage gives the same "
+       "findings. "
+       "It holds kernel memory: log, task names, and whatever else was on those pages.",
+       1,
+       "which dump? Give a vmcore, and the file to write by -o",
+       {{"-o,--output", "MINI", "The vmcore to write. Required.", &Options::output},
+        {"--elf", "", "Write an ELF vmcore instead of a kdump-compressed (zlib) one.", &Options::elf}},
+       {{"perfcore extract vmcore -o mini.vmcore", "small enough to attach to a bug report"}},
+       {kExitDone, kExitUsage, kExitInput, kExitInternal},
+       run_extract},
+  };
+  return commands;
+}
+
+}  // namespace
+
+std::span<const Command> commands() {
+  return table();
+}
+
+const Command* find_command(std::string_view name) {
+  const auto& all = table();
+  const auto found = std::find_if(all.begin(), all.end(), [&](const Command& c) { return c.name == name; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+std::vector<Option> options_of(const Command& command) {
+  std::vector<Option> options = command.options;
+  for (const Option& common : common_options()) {
+    const bool replaced = std::any_of(command.options.begin(), command.options.end(),
+                                      [&](const Option& own) { return own.names == common.names; });
+    if (!replaced) options.push_back(common);
+  }
+  return options;
+}
+
+std::span<const Option> global_options() {
+  static const std::vector<Option> options = {
+      {"--version", "",
+       "Print the versions of perfcore, of the libraries it uses and of its output, and exit.",
+       &Options::version},
+      {"--format", "FORMAT", "Of --version: text (default) or json.", &Options::format, {"text", "json"}},
+      {"--man", "COMMAND", "Print the man page of a command (of perfcore itself: perfcore) and exit.",
+       &Options::man},
+      {"--completion",
+       "SHELL",
+       "Print the completion script of a shell and exit.",
+       &Options::completion,
+       {"bash"}},
+  };
+  return options;
+}
+
+std::span<const ExitCode> exit_codes() {
+  static const ExitCode codes[] = {
+      {kExitDone, "Done; triage: no known root cause was found."},
+      {kExitUsage, "The command line is wrong."},
+      {kExitInput, "The input cannot be used, or the output cannot be written; the message says why."},
+      {kExitInternal, "Internal error, or the limit of time or memory was reached."},
+      {kExitRootCause, "triage: a known root cause of this crash was found (proven or likely)."},
+      {kExitDefect, "triage: no known root cause, but a known defect is armed or has struck."},
+  };
+  return codes;
+}
+
+std::string_view meaning_of(int exit_code) {
+  for (const ExitCode& known : exit_codes())
+    if (known.code == exit_code) return known.meaning;
+  return "";
+}
+
+}  // namespace perfcore::cli

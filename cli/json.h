@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/// \file
+/// Answers as JSON, each ending in a newline. The schemas are docs/schema/*.schema.json. Addresses and 64-bit
+/// values are strings in hexadecimal; what was not read is null and listed in "unread".
+#pragma once
+
+#include <string>
+
+#include "perfcore/log.h"
+#include "report.h"
+
+namespace perfcore::cli {
+
+std::string to_json(const TriageReport& report);
+std::string to_json(const PmuReport& report);
+std::string to_json(const StackReport& report);
+std::string to_json(const CpuReport& report);
+std::string to_json(const ModuleReport& report);
+std::string to_json(const EventReport& report);
+std::string to_json(const InfoReport& report);
+std::string to_json(const PrintReport& report);
+std::string to_json(const KernelLog& log);
+std::string to_json(const ExtractReport& report);
+std::string to_json(const VersionInfo& info);
+
+}  // namespace perfcore::cli

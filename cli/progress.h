@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/// \file
+/// How far long work has got, on standard error.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace perfcore::cli {
+
+/// A bar on a terminal, nothing elsewhere. Appears only when the work takes longer than a moment and is wiped
+/// when done. Each report is proof of progress, so that it starts the time limit anew.
+class Progress {
+ public:
+  explicit Progress(std::string what);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  /// \param done, total  bytes
+  void report(uint64_t done, uint64_t total);
+
+ private:
+  std::string what_;
+  bool terminal_;
+  bool shown_ = false;
+  std::chrono::steady_clock::time_point next_;
+};
+
+}  // namespace perfcore::cli

@@ -1,0 +1,605 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "text.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "class_words.h"
+
+namespace perfcore::cli {
+namespace {
+
+constexpr size_t kLabel = 14;         // width of the column of labels
+constexpr size_t kTriageFrames = 40;  // of the stack in a triage; show bt has all
+constexpr size_t kTriageUnread = 12;  // JSON has all
+
+std::string hex(uint64_t value) {
+  return fmt::format("{:#x}", value);
+}
+template <typename T>
+std::string or_unread(const std::optional<T>& value) {
+  return value ? fmt::format("{}", *value) : "not read";
+}
+std::string hex_or_unread(const std::optional<uint64_t>& value) {
+  return value ? hex(*value) : "not read";
+}
+
+std::string plural(uint64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+std::string duration(uint64_t nanoseconds) {
+  const uint64_t total = nanoseconds / 1'000'000'000;
+  if (total < 60) return fmt::format("{:.1f} s", static_cast<double>(nanoseconds) / 1e9);
+  const uint64_t days = total / 86400, hours = total / 3600 % 24, minutes = total / 60 % 60;
+  if (days > 0) return fmt::format("{} {} h", plural(days, "day"), hours);
+  if (hours > 0) return fmt::format("{} h {} min", hours, minutes);
+  return fmt::format("{} min {} s", minutes, total % 60);
+}
+
+std::string cpu_list(const std::vector<int>& cpus) {
+  std::string text;
+  for (size_t i = 0; i < cpus.size();) {
+    size_t last = i;
+    while (last + 1 < cpus.size() && cpus[last + 1] == cpus[last] + 1) ++last;
+    text += text.empty() ? "" : ",";
+    text += last > i ? fmt::format("{}-{}", cpus[i], cpus[last]) : fmt::format("{}", cpus[i]);
+    i = last + 1;
+  }
+  return text;
+}
+
+std::string place_of(const std::string& function, uint64_t offset, const std::string& module) {
+  if (function.empty()) return "";
+  return fmt::format("{}+{:#x}{}", function, offset, module.empty() ? "" : " [" + module + "]");
+}
+
+std::string_view words_of(Context context) {
+  switch (context) {
+    case Context::kTask:
+      return "on behalf of a task";
+    case Context::kSoftirq:
+      return "in deferred interrupt work (softirq)";
+    case Context::kIrq:
+      return "in an interrupt handler";
+    case Context::kException:
+      return "in an exception handler";
+    case Context::kNmi:
+      return "in an NMI (an interrupt that cannot be masked)";
+    case Context::kUser:
+      return "in user mode";
+    case Context::kUnknown:
+      break;
+  }
+  return "";
+}
+
+std::string_view words_of(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kProven:
+      return "only this defect leaves this state behind, and this kernel's code has it";
+    case Verdict::kLikely:
+      return "all that could be read fits; one link of the proof is missing";
+    case Verdict::kPossible:
+      return "it fits, and so do other causes";
+    case Verdict::kLatent:
+      return "this kernel's code has the defect; it has not struck";
+    case Verdict::kContradicted:
+      return "the state looks like it, and something rules it out";
+    case Verdict::kNotApplicable:
+      return "not in this kernel, or no such state";
+    case Verdict::kUndetermined:
+      return "what it needs could not be read";
+  }
+  return "";
+}
+
+Style style_of(Verdict verdict) {
+  if (verdict == Verdict::kProven || verdict == Verdict::kLikely) return Style::kBad;
+  return verdict == Verdict::kPossible || verdict == Verdict::kUndetermined ? Style::kWarn : Style::kPlain;
+}
+
+// ---- counters ----
+
+struct CellWords {
+  CounterCell cell;
+  std::string_view mark;
+  Style style;
+  std::string_view meaning;
+};
+constexpr std::array<CellWords, 8> kCells = {{
+    {CounterCell::kMissing, "NULL", Style::kBad,
+     "active, but events[] holds no event for it: the next counter interrupt follows a NULL pointer"},
+    {CounterCell::kMismatch, "DIFF", Style::kBad,
+     "events[] holds something that is not this counter's event"},
+    {CounterCell::kNoCounter, "GONE", Style::kBad, "in use, but the CPU has no such counter"},
+    {CounterCell::kClaimed, "lost", Style::kWarn,
+     "an event is assigned here, but the counter is off and events[] is empty"},
+    {CounterCell::kRunning, "run", Style::kGood, "active, with its event"},
+    {CounterCell::kHeld, "stop", Style::kWarn, "has an event, not active: stopped or throttled"},
+    {CounterCell::kUnread, "?", Style::kWarn, "could not be read"},
+    {CounterCell::kUnused, "-", Style::kFaint, "not in use"},
+}};
+
+const CellWords& words_of(CounterCell cell) {
+  return *std::find_if(kCells.begin(), kCells.end(),
+                       [&](const CellWords& words) { return words.cell == cell; });
+}
+
+/// General-purpose counters by number, fixed ones as f0.. (they start at bit 32, INTEL_PMC_IDX_FIXED).
+std::string counter_name(int64_t index) {
+  return index >= 32 && index < 47 ? fmt::format("f{}", index - 32) : fmt::format("{}", index);
+}
+
+void render_map(TextWriter& out, const CounterMap& map) {
+  constexpr size_t kCellWidth = 6;
+  if (map.cells.empty()) {
+    out.paragraph("no counters are known", 2);
+  } else {
+    const size_t usable = out.width() == 0 ? 120 : out.width();
+    const size_t per_row = std::max<size_t>((usable - 12) / kCellWidth, 1);
+    for (auto row = map.cells.begin(); row != map.cells.end();) {
+      Text names = {{"counter ", Style::kFaint}}, marks = {{"        "}};
+      for (size_t i = 0; i < per_row && row != map.cells.end(); ++i, ++row) {
+        const CellWords& words = words_of(row->second);
+        names.push_back({fmt::format("{:>{}}", counter_name(row->first), kCellWidth), Style::kFaint});
+        marks.push_back({std::string(kCellWidth - words.mark.size(), ' ')});
+        marks.push_back({std::string(words.mark), words.style});
+      }
+      out.line(names, 2);
+      out.line(marks, 2);
+    }
+    std::set<CounterCell> shown;
+    for (const auto& [counter, cell] : map.cells) shown.insert(cell);
+    for (const CellWords& words : kCells)
+      if (shown.count(words.cell) != 0)
+        out.field(words.mark, Text{{std::string(words.meaning), Style::kFaint}}, 6, 4);
+  }
+  if (map.events.empty()) return;
+  out.paragraph("events scheduled on it, by counter:", 2);
+  for (const CounterMap::EventLine& event : map.events) {
+    std::string text = fmt::format("{:#x}  {}; {}", event.address, event.counts, event.state);
+    if (event.throttled) text += ", throttled (it overflowed too often and waits for the next tick)";
+    if (!event.owner.empty()) text += fmt::format("; opened by {}", event.owner);
+    out.field(event.counter ? counter_name(*event.counter) : "?", text, 6, 4);
+  }
+}
+
+// ---- stacks ----
+
+void render_stack(TextWriter& out, const Stack& stack, std::optional<size_t> fault_frame, size_t max_frames) {
+  Context context = Context::kUnknown;
+  bool first = true;
+  for (size_t i = 0; i < stack.frames.size(); ++i) {
+    if (i == max_frames) {
+      out.paragraph(fmt::format("... {} more (perfcore show DUMP bt)", stack.frames.size() - i), 2);
+      break;
+    }
+    const Frame& frame = stack.frames[i];
+    const bool changed = first || frame.context != context;
+    first = false;
+    context = frame.context;
+    Text line = {{fmt::format("{:<10}", changed ? to_string(context) : ""), Style::kFaint}};
+    const bool fault = fault_frame == i;
+    std::string place = place_of(frame.function, frame.offset, frame.module);
+    if (place.empty()) place = hex(frame.ip);
+    line.push_back({(frame.reliable ? "" : "? ") + place, fault ? Style::kBad : Style::kPlain});
+    if (frame.inlined) line.push_back({" (inlined)", Style::kFaint});
+    if (fault)
+      line.push_back({"   <- here it failed", Style::kBad});
+    else if (frame.interrupted)
+      line.push_back({"   <- interrupted here", Style::kFaint});
+    out.line(line, 2);
+  }
+  if (stack.frames.empty()) out.paragraph("no stack could be read", 2);
+  if (stack.stopped) out.paragraph("the walk stopped: " + stack.stopped->message(), 2, 2, Style::kWarn);
+  if (stack.method == "scan")
+    out.paragraph("found by scanning the stack for code addresses: frames may be stale or missing", 2, 2,
+                  Style::kWarn);
+}
+
+// ---- parts of the triage ----
+
+std::string task_of(const CrashState& crash) {
+  if (crash.comm.empty() && !crash.pid) return "";
+  if (!crash.pid) return crash.comm;
+  return fmt::format("{} (pid {})", crash.comm.empty() ? "?" : crash.comm, *crash.pid);
+}
+
+Text what_died(const TriageReport& report) {
+  const CrashState& crash = report.crash;
+  const ClassWords& words = words_for(crash.crash_class);
+  if (crash.crash_class == "none")
+    return {{std::string("The kernel was not seen to die: ")}, {std::string(words.what)}};
+  Text text = {{"The kernel died"}};
+  if (crash.cpu) text.push_back({fmt::format(" on CPU {}", *crash.cpu), Style::kStrong});
+  if (!crash.function.empty())
+    text.push_back({fmt::format(" in {}", place_of(crash.function, crash.offset, "")), Style::kStrong});
+  text.push_back({fmt::format(": {}", words.what), Style::kStrong});
+  std::string rest;
+  if (const auto where = words_of(crash.context); !where.empty()) rest += fmt::format(", {}", where);
+  if (const std::string task = task_of(crash); !task.empty()) rest += fmt::format("; {} was running", task);
+  text.push_back({rest + "."});
+  return text;
+}
+
+Text why(const TriageReport& report) {
+  if (const Finding* cause = report.root_cause()) {
+    return {{fmt::format("{}: ", to_string(cause->verdict)), style_of(cause->verdict)},
+            {cause->title, Style::kStrong},
+            {cause->summary.empty() ? "." : ". " + cause->summary + "."}};
+  }
+  Text text;
+  if (report.crash.crash_class != "none") {
+    text.push_back({"No known root cause. "});
+    if (report.crash.fault && !report.crash.fault->sentence.empty())
+      text.push_back({report.crash.fault->sentence + ". "});
+    else if (!report.crash.reason.empty())
+      text.push_back({fmt::format("The kernel said: \"{}\". ", report.crash.reason)});
+  }
+  if (const Finding* defect = report.defect()) {
+    text.push_back({report.crash.crash_class == "none" ? "" : "Not the cause of this crash, but present: "});
+    text.push_back({fmt::format("{}, {}: ", to_string(defect->verdict), to_string(defect->stage)),
+                    style_of(defect->verdict)});
+    text.push_back({defect->title, Style::kStrong});
+    text.push_back({defect->summary.empty() ? "." : ". " + defect->summary + "."});
+  }
+  if (text.empty())
+    text.push_back({"There is no crash to explain, and no rule found a defect that has struck."});
+  return text;
+}
+
+Text what_to_do(const TriageReport& report) {
+  const Finding* finding = report.root_cause() != nullptr ? report.root_cause() : report.defect();
+  if (finding != nullptr && !finding->remedy.empty()) return {{finding->remedy.front()}};
+  return {{std::string(words_for(report.crash.crash_class).next)}};
+}
+
+void render_list(TextWriter& out, const std::vector<std::string>& items, bool numbered) {
+  for (size_t i = 0; i < items.size(); ++i)
+    out.field(numbered ? fmt::format("{}.", i + 1) : "-", items[i], numbered ? 4 : 2, 2);
+}
+
+void render_evidence(TextWriter& out, const Finding& finding) {
+  out.heading("Evidence",
+              "+ supports, - contradicts, ? could not be read; perfcore print takes the expressions");
+  for (const Evidence& evidence : finding.evidence) {
+    const bool supports = evidence.result == EvidenceResult::kSupports;
+    const bool contradicts = evidence.result == EvidenceResult::kContradicts;
+    Text claim = {{supports      ? "+ "
+                   : contradicts ? "- "
+                                 : "? ",
+                   supports      ? Style::kGood
+                   : contradicts ? Style::kBad
+                                 : Style::kWarn},
+                  {evidence.claim}};
+    out.paragraph(claim, 2, 2);
+    std::string detail = evidence.expression;
+    if (!evidence.observed.empty())
+      detail += fmt::format("{}{}", detail.empty() ? "" : " = ", evidence.observed);
+    if (!evidence.expected.empty()) detail += fmt::format("   (expected: {})", evidence.expected);
+    if (!detail.empty()) out.paragraph(detail, 6, 2, Style::kFaint);
+  }
+}
+
+void render_finding(TextWriter& out, const Finding& finding, const TriageReport& report) {
+  const bool is_cause = report.root_cause() == &finding;
+  out.heading(fmt::format("{}: {}", finding.rule, finding.title));
+  out.field("verdict",
+            Text{{std::string(to_string(finding.verdict)), style_of(finding.verdict)},
+                 {fmt::format(" ({})", words_of(finding.verdict))}},
+            kLabel, 2);
+  out.field("stage",
+            fmt::format("{}{}", to_string(finding.stage),
+                        is_cause ? ", and the cause of this crash" : ", not the cause of this crash"),
+            kLabel, 2);
+  if (!finding.cpus.empty()) out.field("CPUs", cpu_list(finding.cpus), kLabel, 2);
+  if (report.counters) {
+    out.heading(fmt::format("Performance counters of CPU {}", report.counters->cpu),
+                fmt::format("active_mask {}", hex_or_unread(report.counters->active_mask)));
+    render_map(out, *report.counters);
+  }
+  if (!finding.evidence.empty()) render_evidence(out, finding);
+  if (!finding.look_alikes.empty()) {
+    out.heading("Look-alikes", "x ruled out, ? not ruled out");
+    for (const LookAlike& item : finding.look_alikes)
+      out.paragraph(Text{{item.ruled_out ? "x " : "? ", item.ruled_out ? Style::kGood : Style::kWarn},
+                         {item.title + ": "},
+                         {item.why, Style::kFaint}},
+                    2, 2);
+  }
+  if (!finding.explanation.empty()) {
+    out.heading("What happened");
+    render_list(out, finding.explanation, true);
+  }
+  if (!finding.remedy.empty()) {
+    out.heading("What to do");
+    render_list(out, finding.remedy, false);
+  }
+  if (!finding.references.empty()) {
+    out.heading("References");
+    for (const Reference& reference : finding.references)
+      out.field(fmt::format("{} {}", reference.kind, reference.id), reference.title, 22, 2);
+  }
+  if (!finding.not_visible.empty()) {
+    out.heading("What could not be seen");
+    render_list(out, finding.not_visible, false);
+  }
+}
+
+void render_crash(TextWriter& out, const TriageReport& report) {
+  const CrashState& crash = report.crash;
+  const SystemFacts& system = report.system;
+  out.heading("The crash");
+  const auto put = [&](std::string_view label, const std::string& value) {
+    if (!value.empty()) out.field(label, value, kLabel, 2);
+  };
+  put("class", crash.crash_class);
+  put("panic", crash.reason);
+  put("oops", crash.oops);
+  if (crash.fault) {
+    put("instruction", crash.fault->sentence.empty() ? crash.fault->instruction.text : crash.fault->sentence);
+    if (!crash.fault->operand.empty()) put("", crash.fault->operand);
+  }
+  if (crash.fault_address) put("fault address", hex(*crash.fault_address));
+  put("task", task_of(crash));
+  if (!crash.first_anomaly.empty()) {
+    std::string when;
+    if (crash.first_anomaly_timestamp_ns)
+      when = fmt::format("[{:12.6f}] ", static_cast<double>(*crash.first_anomaly_timestamp_ns) / 1e9);
+    put("first sign", when + crash.first_anomaly);
+  }
+  std::string kernel = report.kernel.release.empty() ? "unknown release" : report.kernel.release;
+  if (!system.version.empty()) kernel += " " + system.version;
+  put("kernel", kernel);
+  std::string machine = system.nodename;
+  if (!system.cpu_model.empty())
+    machine += fmt::format("{}{}", machine.empty() ? "" : ", ", system.cpu_model);
+  if (report.kernel.cpus) machine += fmt::format(", {}", plural(*report.kernel.cpus, "CPU"));
+  if (system.hypervisor_known)
+    machine +=
+        system.hypervisor.empty() ? ", no hypervisor" : fmt::format(", guest of {}", system.hypervisor);
+  put("machine", machine);
+  std::string when;
+  if (system.time && *system.time >= 0 && *system.time < 253402300800)
+    when = fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(static_cast<std::time_t>(*system.time)));
+  if (system.uptime_ns)
+    when += fmt::format("{}{} after boot", when.empty() ? "" : ", ", duration(*system.uptime_ns));
+  put("when", when);
+  if (system.taint) put("taint", system.taint_text.empty() ? "none" : system.taint_text);
+  if (!system.modules_out_of_tree.empty())
+    put("not in-tree", fmt::format("{}", fmt::join(system.modules_out_of_tree, ", ")));
+}
+
+void render_other_rules(TextWriter& out, const TriageReport& report, const Finding* shown) {
+  size_t widest = 0;
+  for (const Finding& finding : report.findings)
+    if (&finding != shown) widest = std::max(widest, finding.rule.size());
+  if (widest == 0) return;
+  out.heading(shown == nullptr ? "Rules that were tried" : "Other rules that were tried");
+  for (const Finding& finding : report.findings) {
+    if (&finding == shown) continue;
+    std::string verdict(to_string(finding.verdict));
+    if (finding.stage > Stage::kLatent) verdict += fmt::format(" ({})", to_string(finding.stage));
+    const std::string& words = finding.summary.empty() ? finding.title : finding.summary;
+    out.field(finding.rule, Text{{verdict, style_of(finding.verdict)}, {": " + words}}, widest + 2, 2);
+  }
+}
+
+void render_unread(TextWriter& out, const std::vector<Unread>& unread, size_t max) {
+  if (unread.empty()) return;
+  out.heading("Not read", "never taken for 0");
+  for (size_t i = 0; i < unread.size(); ++i) {
+    if (i == max) {
+      out.paragraph(fmt::format("... and {} more (all of them: --format json)", unread.size() - i), 2);
+      break;
+    }
+    out.paragraph(unread[i].message(), 2, 4);
+  }
+}
+
+void render_dump(TextWriter& out, const TriageReport& report) {
+  out.heading("The dump");
+  out.field("file", fmt::format("{} ({})", report.dump.path, report.dump.format), kLabel, 2);
+  for (const std::string& note : report.dump.quality)
+    out.field("quality", Text{{note, Style::kWarn}}, kLabel, 2);
+  const std::string from =
+      report.kernel.vmlinux.empty() ? "from the dump itself" : "from " + report.kernel.vmlinux;
+  out.field("debug info",
+            fmt::format("types by {}, symbols by {}, {}", report.kernel.types, report.kernel.symbols, from),
+            kLabel, 2);
+  if (!report.crash.basis.empty()) out.field("crash facts", "from " + report.crash.basis, kLabel, 2);
+}
+
+}  // namespace
+
+void render(TextWriter& out, const TriageReport& report) {
+  constexpr size_t kAnswer = 7;
+  out.field("What", what_died(report), kAnswer);
+  out.field("Why", why(report), kAnswer);
+  out.field("Now", what_to_do(report), kAnswer);
+
+  const Finding* shown = report.root_cause() != nullptr ? report.root_cause() : report.defect();
+  if (shown != nullptr && shown->cause_of_crash) render_finding(out, *shown, report);
+  render_crash(out, report);
+  out.heading(report.crash.cpu ? fmt::format("Stack of CPU {}", *report.crash.cpu) : "Stack",
+              "most recent call first; the left column is the context it ran in");
+  render_stack(out, report.crash.stack, report.crash.fault_frame, kTriageFrames);
+  if (shown != nullptr && !shown->cause_of_crash) render_finding(out, *shown, report);
+  if (report.root_cause() == nullptr && shown != nullptr) {
+    out.heading("What to look at next");
+    out.paragraph(words_for(report.crash.crash_class).next, 2);
+  }
+  render_other_rules(out, report, shown);
+  render_dump(out, report);
+  render_unread(out, report.unread, kTriageUnread);
+}
+
+void render(TextWriter& out, const PmuReport& report) {
+  for (size_t i = 0; i < report.cpus.size(); ++i) {
+    const PmuView& view = report.cpus[i];
+    out.heading(fmt::format("CPU {}", view.cpu),
+                fmt::format("struct cpu_hw_events at {}", hex_or_unread(view.address)));
+    out.paragraph(fmt::format("active_mask {}, enabled {}, n_events {}, n_added {}, n_txn {}",
+                              hex_or_unread(view.active_mask), or_unread(view.enabled),
+                              or_unread(view.n_events), or_unread(view.n_added), or_unread(view.n_txn)),
+                  2, 2);
+    if (i < report.maps.size()) render_map(out, report.maps[i]);
+  }
+  if (!report.cpus_known) out.paragraph("The CPUs of this machine could not be read.");
+  render_unread(out, report.unread, kTriageUnread);
+}
+
+void render(TextWriter& out, const StackReport& report) {
+  for (const StackView& view : report.cpus) {
+    std::string title = fmt::format("CPU {}", view.cpu);
+    if (view.crashed) title += " (crashed)";
+    out.heading(title, fmt::format("task {}, pid {}", view.comm.value_or("not read"), or_unread(view.pid)));
+    render_stack(out, view.stack, std::nullopt, view.stack.frames.size());
+  }
+  render_unread(out, report.unread, kTriageUnread);
+}
+
+void render(TextWriter& out, const CpuReport& report) {
+  out.line(Text{{fmt::format("{:>4}  {:<7} {:>8}  {:<16} {}", "CPU", "online", "pid", "task", "running"),
+                 Style::kStrong}});
+  for (const CpuView& view : report.cpus) {
+    std::string where = "registers not saved in the dump";
+    if (view.user)
+      where = "user mode";
+    else if (view.ip)
+      where = view.function.empty() ? hex(*view.ip) : place_of(view.function, view.offset, view.module);
+    out.line(fmt::format("{:>4}  {:<7} {:>8}  {:<16} {}", view.cpu,
+                         view.online ? (*view.online ? "yes" : "no") : "?", or_unread(view.pid),
+                         view.comm.value_or("not read"), where));
+  }
+  render_unread(out, report.unread, kTriageUnread);
+}
+
+void render(TextWriter& out, const ModuleReport& report) {
+  size_t widest = 6;
+  for (const ModuleInfo& module : report.modules) widest = std::max(widest, module.name.size());
+  out.line(Text{{fmt::format("{:<{}}  {:<18} {:<18} {}", "module", widest, "struct module", "text", "taint"),
+                 Style::kStrong}});
+  for (const ModuleInfo& module : report.modules)
+    out.line(fmt::format("{:<{}}  {:<18} {:<18} {}", module.name, widest, hex(module.address),
+                         hex(module.text_begin), module.taints));
+  if (report.modules.empty()) out.line("(none)");
+  render_unread(out, report.unread, kTriageUnread);
+}
+
+void render(TextWriter& out, const EventReport& report) {
+  out.paragraph(Text{{fmt::format("struct perf_event at {:#x}: ", report.event.address), Style::kStrong},
+                     {report.counts}});
+  if (report.owner) out.field("opened by", *report.owner, kLabel, 2);
+  if (report.event.hw_idx) out.field("counter", counter_name(*report.event.hw_idx), kLabel, 2);
+  if (report.event.hw_state) out.field("hw.state", hw_state_name(*report.event.hw_state), kLabel, 2);
+  if (report.event.hw_interrupts == kMaxInterrupts)
+    out.field("throttled", "yes: it overflowed too often and waits for the next tick", kLabel, 2);
+  out.blank();
+  std::string_view rest = report.text;
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    out.line(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  render_unread(out, report.unread, kTriageUnread);
+}
+
+void render(TextWriter& out, const InfoReport& report) {
+  const auto put = [&](std::string_view label, const std::string& value) {
+    out.field(label, value.empty() ? "not known" : value, 16, 2);
+  };
+  const auto cpus = [](const std::optional<std::vector<int>>& list) {
+    return list ? fmt::format("{} ({})", cpu_list(*list), list->size()) : std::string();
+  };
+  out.heading("Dump");
+  put("file", report.dump.path);
+  put("format", report.dump.format);
+  put("memory", fmt::format("{:.1f} MiB of physical memory described",
+                            static_cast<double>(report.memory_bytes) / 1048576.0));
+  put("vmcoreinfo", report.vmcoreinfo);
+  put("registers", fmt::format("of {}", plural(report.cpu_notes, "CPU")));
+  if (report.dump.quality.empty()) put("quality", "nothing wrong was found with the file");
+  for (const std::string& note : report.dump.quality) out.field("quality", Text{{note, Style::kWarn}}, 16, 2);
+  out.heading("Kernel");
+  put("release", report.kernel.release);
+  put("version", report.system.version);
+  put("build ID", report.kernel.build_id);
+  put("KASLR offset",
+      fmt::format("{:#x} (how far the kernel was moved at boot)", report.kernel.kaslr_offset));
+  put("types", report.kernel.types);
+  put("symbols", report.kernel.symbols);
+  put("vmlinux", report.kernel.vmlinux.empty() ? "none in use" : report.kernel.vmlinux);
+  put("stack tables", report.orc_format);
+  for (const std::string& remark : report.remarks) put("remark", remark);
+  out.heading("Machine");
+  const SystemFacts& system = report.system;
+  put("node name", system.nodename);
+  put("CPU", system.cpu_model);
+  put("microcode", system.microcode ? hex(*system.microcode) : "");
+  put("hypervisor", !system.hypervisor_known ? "" : system.hypervisor.empty() ? "none" : system.hypervisor);
+  put("possible CPUs", cpus(report.possible_cpus));
+  put("present CPUs", cpus(report.present_cpus));
+  put("online CPUs",
+      report.online_cpus ? cpus(report.online_cpus) + ", as marked; panic() clears this for others" : "");
+  std::string when;
+  if (system.time && *system.time >= 0 && *system.time < 253402300800)
+    when = fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(static_cast<std::time_t>(*system.time)));
+  put("time", when);
+  put("uptime", system.uptime_ns ? duration(*system.uptime_ns) : "");
+  put("taint", system.taint ? (system.taint_text.empty() ? "none" : system.taint_text) : "");
+  if (!system.modules_out_of_tree.empty())
+    put("not in-tree", fmt::format("{}", fmt::join(system.modules_out_of_tree, ", ")));
+  put("command line", system.command_line);
+  put("kernel log", fmt::format("{} from {}", plural(report.log_records, "record"),
+                                report.log_source.empty() ? "nowhere" : report.log_source));
+  render_unread(out, report.unread, kTriageUnread);
+}
+
+void render(TextWriter& out, const PrintReport& report) {
+  for (const PrintedExpression& printed : report.results) {
+    std::string_view rest = printed.text;
+    std::string prefix = report.results.size() > 1 ? printed.expression + " = " : "";
+    do {
+      const size_t end = std::min(rest.find('\n'), rest.size());
+      out.line(prefix + std::string(rest.substr(0, end)));
+      prefix.clear();
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    } while (!rest.empty());
+  }
+}
+
+void render(TextWriter& out, const KernelLog& log) {
+  for (const LogRecord& record : log.records) {
+    const std::string text = format_log_record(record);
+    std::string_view rest = text;
+    do {
+      const size_t end = std::min(rest.find('\n'), rest.size());
+      out.line(rest.substr(0, end));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    } while (!rest.empty());
+  }
+}
+
+void render(TextWriter& out, const ExtractReport& report) {
+  out.paragraph(
+      fmt::format("{}: {}, {:.1f} MiB. It holds kernel memory (log, task names, data on those pages): treat "
+                  "it as confidentially as the dump.",
+                  report.path, plural(report.pages, "page"), static_cast<double>(report.bytes) / 1048576.0));
+}
+
+void render(TextWriter& out, const VersionInfo& info) {
+  out.line(fmt::format("perfcore {}", info.version));
+  for (const Component& component : info.components)
+    out.line(fmt::format("{} {}", component.name, component.version), 2);
+  out.field("page codecs:", fmt::format("{}", fmt::join(info.codecs, " ")), 13, 2);
+  out.field("JSON:", fmt::format("{}", fmt::join(info.schemas, " ")), 13, 2);
+}
+
+}  // namespace perfcore::cli

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/// \file
+/// Answers as text for people.
+#pragma once
+
+#include "perfcore/log.h"
+#include "report.h"
+#include "text_writer.h"
+
+namespace perfcore::cli {
+
+void render(TextWriter& out, const TriageReport& report);
+void render(TextWriter& out, const PmuReport& report);
+void render(TextWriter& out, const StackReport& report);
+void render(TextWriter& out, const CpuReport& report);
+void render(TextWriter& out, const ModuleReport& report);
+void render(TextWriter& out, const EventReport& report);
+void render(TextWriter& out, const InfoReport& report);
+void render(TextWriter& out, const PrintReport& report);
+void render(TextWriter& out, const KernelLog& log);
+void render(TextWriter& out, const ExtractReport& report);
+void render(TextWriter& out, const VersionInfo& info);
+
+}  // namespace perfcore::cli

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "analyzers/registry.h"
+#include "commands.h"
+#include "json.h"
+#include "report.h"
+#include "session.h"
+#include "text.h"
+
+namespace perfcore::cli {
+
+int run_triage(Session& session) {
+  const bool json = session.options().json();
+  const auto kernel = session.open(session.options().arguments);
+  Diagnosis diagnosis(*kernel);
+  const TriageReport report = make_triage_report(diagnosis, all_rules(), !json);
+  session.answer(report);
+  return report.exit_code();
+}
+
+}  // namespace perfcore::cli
