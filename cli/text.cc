@@ -10,6 +10,7 @@
 #include <set>
 
 #include "class_words.h"
+#include "glossary.h"
 
 namespace perfcore::cli {
 namespace {
@@ -438,6 +439,10 @@ void render(TextWriter& out, const TriageReport& report) {
   render_other_rules(out, report, shown);
   render_dump(out, report);
   render_unread(out, report.unread, kTriageUnread);
+  const std::vector<Term> terms = terms_in(out.text());
+  if (terms.empty()) return;
+  out.heading("Words");
+  for (const Term& term : terms) out.field(term.term, term.meaning, kLabel, 2);
 }
 
 void render(TextWriter& out, const PmuReport& report) {

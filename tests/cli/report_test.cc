@@ -7,6 +7,7 @@
 
 #include "class_words.h"
 #include "exit_codes.h"
+#include "glossary.h"
 #include "json.h"
 #include "text.h"
 
@@ -175,6 +176,13 @@ TEST(ClassWords, EveryClassOfTheVocabularyHasItsOwn) {
                                   "stack-segment",
                                   "workqueue-lockup"})
     EXPECT_EQ(words_for(crash_class).crash_class, crash_class);
+}
+
+TEST(Glossary, FindsWholeWordsOnly) {
+  const auto terms = terms_in("the NMI walked events[] and x86_PMU_thing; event_list[1]");
+  ASSERT_EQ(terms.size(), 2u);
+  EXPECT_EQ(terms[0].term, "events[]");
+  EXPECT_EQ(terms[1].term, "NMI");
 }
 
 }  // namespace
