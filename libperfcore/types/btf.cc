@@ -107,19 +107,15 @@ class BtfSource : public TypeSource {
   /// By name alone; of static functions that share it, the first. BTF leaves out functions whose compiled
   /// form takes something else than the source says.
   std::optional<Prototype> prototype(std::string_view name, uint64_t) override {
-    for (uint32_t id = 1; id < blob_->type_count(); id++) {
-      if (blob_->kind(id) != BtfKind::kFunction) continue;
-      const auto function = blob_->type(id);
-      if (!function || blob_->name(function->name) != name) continue;
-      const auto raw = blob_->type(function->size_or_type);
-      if (!raw || raw->kind != BtfKind::kFunctionPrototype) return std::nullopt;
-      Prototype prototype;
-      prototype.result = resolve(raw->size_or_type);
-      for (uint32_t i = 0; i < raw->count; i++)
-        if (const uint32_t type = blob_->word(*raw, i, 2, 1)) prototype.parameters.push_back(resolve(type));
-      return prototype;
-    }
-    return std::nullopt;
+    const uint32_t id = find_id(BtfKind::kFunction, name);
+    const auto function = id ? blob_->type(id) : std::nullopt;
+    const auto raw = function ? blob_->type(function->size_or_type) : std::nullopt;
+    if (!raw || raw->kind != BtfKind::kFunctionPrototype) return std::nullopt;
+    Prototype prototype;
+    prototype.result = resolve(raw->size_or_type);
+    for (uint32_t i = 0; i < raw->count; i++)
+      if (const uint32_t type = blob_->word(*raw, i, 2, 1)) prototype.parameters.push_back(resolve(type));
+    return prototype;
   }
 
   const Type* resolve(uint64_t id) override {
