@@ -98,8 +98,7 @@ std::string illegal_at_rest(const IbsStates& s, uint64_t state, bool has_event, 
 
 class IbsRace {
  public:
-  explicit IbsRace(Diagnosis& diagnosis)
-      : d_(diagnosis), kernel_(diagnosis.kernel()), states_(ibs_states(kernel_)) {}
+  explicit IbsRace(Diagnosis& diagnosis) : d_(diagnosis), kernel_(diagnosis.kernel()) {}
 
   Finding run() {
     finding_.references = {{"fix", "1b044ff3c17e", "perf/amd/ibs: Avoid race between event add and NMI"}};
@@ -113,6 +112,7 @@ class IbsRace {
                                                 Reading<bool>(false), 0, true));
       return finding_;
     }
+    states_ = ibs_states(kernel_);
     probe_ = probe_ibs(kernel_);
     finding_.evidence.push_back(plain_evidence("this kernel's perf_ibs_start() has the window (probe P-IBS)",
                                                probe_.reason, "no MSR write before IBS_STARTED",

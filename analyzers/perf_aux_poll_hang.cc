@@ -110,7 +110,7 @@ class AuxHang {
         {"commit", "1476b218327b", "perf/aux: Fix pending disable flow when the AUX ring buffer overruns"},
         {"link", "lkml 2026-06",
          "AUX event left disabled after poll(): a proposal; no fix is merged up to 7.3"}};
-    const EventList list = find_events(pmu_);
+    const EventList& list = d_.events();
     for (const Unread& unread : list.incomplete) note(unread);
     std::vector<Candidate> candidates;
     for (const EventOrigin& origin : list.events)

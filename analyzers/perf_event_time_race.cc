@@ -31,7 +31,7 @@ class TimeRace {
     finding_.facts["severity"] = std::string("statistics-only");
     finding_.references = {{"link", "syzbot: KCSAN: data-race in _perf_event_enable / perf_event_update_time",
                             "reports of this race; no fix is known up to 7.3"}};
-    const EventList list = find_events(pmu_);
+    const EventList& list = d_.events();
     for (const Unread& unread : list.incomplete) {
       unread_ = true;
       d_.note_unread(unread);

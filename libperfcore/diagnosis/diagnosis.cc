@@ -92,6 +92,11 @@ PmuState& Diagnosis::pmu() {
   return *pmu_;
 }
 
+const EventList& Diagnosis::events() {
+  if (!events_) events_ = find_events(pmu());
+  return *events_;
+}
+
 const Stack& Diagnosis::stack(int cpu) {
   if (crash().cpu == cpu && !crash().stack.frames.empty()) return crash().stack;
   auto found = stacks_.find(cpu);

@@ -17,6 +17,7 @@
 #include "perfcore/crash.h"
 #include "perfcore/kernel.h"
 #include "perfcore/log.h"
+#include "perfcore/perf_events.h"
 #include "perfcore/pmu.h"
 #include "perfcore/reading.h"
 #include "perfcore/unwind.h"
@@ -100,6 +101,8 @@ class Diagnosis {
   const CrashState& crash();
   const SystemFacts& system();
   PmuState& pmu();
+  /// Every perf event that can be reached, found once.
+  const EventList& events();
   /// Stack of a CPU by its saved registers (the crashing CPU's: crash().stack).
   const Stack& stack(int cpu);
   const NullEventsProbe& null_events_probe();
@@ -115,6 +118,7 @@ class Diagnosis {
   std::optional<CrashState> crash_;
   std::optional<SystemFacts> system_;
   std::optional<PmuState> pmu_;
+  std::optional<EventList> events_;
   std::map<int, Stack> stacks_;
   std::optional<NullEventsProbe> null_events_;
   std::vector<Unread> unread_;
