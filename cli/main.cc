@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -95,8 +96,10 @@ int run(int argc, char** argv) {
     sub->add_option("arguments", options.arguments);
     sub->preparse_callback([&command, &known](size_t) { command = &known; });
   }
+  // What follows "--" is an argument whatever it looks like; CLI11 2.1 refuses it within a subcommand.
+  const auto rest = std::find(argv, argv + argc, std::string_view("--"));
   try {
-    app.parse(argc, argv);
+    app.parse(static_cast<int>(rest - argv), argv);
   } catch (const CLI::CallForHelp&) {
     print(command == nullptr ? help_text() : help_text(*command));
     return kExitDone;
@@ -104,6 +107,7 @@ int run(int argc, char** argv) {
     return usage_error(error.what(), command == nullptr ? "" : command->name);
   }
   if (command == nullptr) return run_without_command(options);
+  if (rest != argv + argc) options.arguments.insert(options.arguments.end(), rest + 1, argv + argc);
   try {
     return run_command(*command, options);
   } catch (const UsageError& error) {

@@ -51,7 +51,7 @@ TEST(TextWriter, LongWordsStandOut) {
 }
 
 TEST(TextWriter, CodeIsNotTornApart) {
-  TextWriter out(false, 16);
+  TextWriter out(false, 17);
   out.paragraph("it is a `struct x *` here");
   EXPECT_EQ(out.text(), "it is a\n`struct x *` here\n");
 }
