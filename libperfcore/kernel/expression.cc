@@ -269,7 +269,16 @@ class Parser {
     return left;
   }
 
-  Object apply(const Operator& op, const Object& left, const Object& right) {
+  /// Arrays in arithmetic stand for a pointer to their first element.
+  static Object decay(const Object& object) {
+    const bool is_array =
+        object.type() && object.type()->strip() && object.type()->strip()->kind == TypeKind::kArray;
+    return is_array ? object.index(0).address_of() : object;
+  }
+
+  Object apply(const Operator& op, const Object& left_operand, const Object& right_operand) {
+    const Object left = decay(left_operand);
+    const Object right = decay(right_operand);
     const std::string expression = fmt::format("({} {} {})", left.expression(), op.token, right.expression());
     const Reading<int64_t> a = left.s64();
     const Reading<int64_t> b = right.s64();
