@@ -163,6 +163,7 @@ class NullEvents {
       finding_.not_visible.push_back(cpus.unread().message());
       return finding_;
     }
+    if (const auto name = pmu_.driver_name(); name.has_value()) finding_.facts["driver"] = *name;
     code_ = code_of(d_, &release_);
     for (const int cpu : *cpus) inspect(cpu);
     judge();
