@@ -14,6 +14,9 @@ namespace {
 /// A name or path that a corrupt dump makes endless must not make the answer so.
 constexpr size_t kMaxUnread = 1000;
 
+/// INTEL_PMC_IDX_FIXED_BTS, arch/x86/include/asm/perf_event.h: from here on no counters of their own.
+constexpr int kFirstPseudoCounter = 47;
+
 bool is_bad(Verdict verdict) {
   return verdict == Verdict::kProven || verdict == Verdict::kLikely || verdict == Verdict::kPossible;
 }
@@ -160,8 +163,9 @@ CounterMap make_counter_map(PmuState& pmu, int cpu, UnreadList& unread) {
     // Without the driver's word on it, the counters that are in use are taken to exist.
     const bool exists = !valid || (*valid >> i & 1) != 0;
     const CounterCell cell = cell_of(view, i, exists);
-    if (valid ? exists || cell == CounterCell::kNoCounter : cell != CounterCell::kUnused)
-      map.cells.emplace(i, cell);
+    // Above the real counters there are numbers for tracers, metrics and the like: shown when in use.
+    const bool shown = exists && valid && i < kFirstPseudoCounter;
+    if (shown || cell != CounterCell::kUnused) map.cells.emplace(i, cell);
   }
   if (!view.event_list) return map;
   for (const EventListEntry& entry : *view.event_list) {
@@ -204,6 +208,7 @@ StackReport make_stack_report(Diagnosis& diagnosis, std::optional<int> only) {
     view.pid = unread.take(task.member("pid").s64());
     view.comm = unread.take(task.member("comm").string());
     view.stack = view.crashed ? crash.stack : diagnosis.stack(cpu);
+    if (view.crashed) view.fault_frame = crash.fault_frame;
     if (view.stack.stopped) unread.add(*view.stack.stopped);
     report.cpus.push_back(std::move(view));
   }

@@ -133,7 +133,8 @@ struct StackView {
   int cpu = 0;
   std::optional<int64_t> pid;
   std::optional<std::string> comm;
-  bool crashed = false;  ///< this CPU took the kernel down
+  bool crashed = false;               ///< this CPU took the kernel down
+  std::optional<size_t> fault_frame;  ///< index into the frames
   Stack stack;
 };
 struct StackReport {

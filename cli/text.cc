@@ -137,7 +137,19 @@ std::string counter_name(int64_t index) {
   return index >= 32 && index < 47 ? fmt::format("f{}", index - 32) : fmt::format("{}", index);
 }
 
-void render_map(TextWriter& out, const CounterMap& map) {
+void render_legend(TextWriter& out, const std::set<CounterCell>& shown) {
+  for (const CellWords& words : kCells)
+    if (shown.count(words.cell) != 0)
+      out.field(words.mark, Text{{std::string(words.meaning), Style::kFaint}}, 6, 4);
+}
+
+std::set<CounterCell> cells_of(const CounterMap& map) {
+  std::set<CounterCell> cells;
+  for (const auto& [counter, cell] : map.cells) cells.insert(cell);
+  return cells;
+}
+
+void render_map(TextWriter& out, const CounterMap& map, bool with_legend) {
   constexpr size_t kCellWidth = 6;
   if (map.cells.empty()) {
     out.paragraph("no counters are known", 2);
@@ -155,11 +167,7 @@ void render_map(TextWriter& out, const CounterMap& map) {
       out.line(names, 2);
       out.line(marks, 2);
     }
-    std::set<CounterCell> shown;
-    for (const auto& [counter, cell] : map.cells) shown.insert(cell);
-    for (const CellWords& words : kCells)
-      if (shown.count(words.cell) != 0)
-        out.field(words.mark, Text{{std::string(words.meaning), Style::kFaint}}, 6, 4);
+    if (with_legend) render_legend(out, cells_of(map));
   }
   if (map.events.empty()) return;
   out.paragraph("events scheduled on it, by counter:", 2);
@@ -193,10 +201,12 @@ void render_stack(TextWriter& out, const Stack& stack, std::optional<size_t> fau
     if (frame.inlined) line.push_back({" (inlined)", Style::kFaint});
     if (fault)
       line.push_back({"   <- here it failed", Style::kBad});
-    else if (frame.interrupted)
+    else if (frame.interrupted && i > 0)  // the first one is where the CPU was when the dump was taken
       line.push_back({"   <- interrupted here", Style::kFaint});
     out.line(line, 2);
   }
+  if (stack.reached_user && stack.frames.size() <= max_frames)
+    out.line(Text{{"user      ", Style::kFaint}, {"(user mode)", Style::kFaint}}, 2);
   if (stack.frames.empty()) out.paragraph("no stack could be read", 2);
   if (stack.stopped) out.paragraph("the walk stopped: " + stack.stopped->message(), 2, 2, Style::kWarn);
   if (stack.method == "scan")
@@ -206,10 +216,14 @@ void render_stack(TextWriter& out, const Stack& stack, std::optional<size_t> fau
 
 // ---- parts of the triage ----
 
+std::string hypervisor_name(const SystemFacts& system) {
+  return system.hypervisor == "unknown" ? "a hypervisor that did not say its name" : system.hypervisor;
+}
+
 std::string task_of(const CrashState& crash) {
   if (crash.comm.empty() && !crash.pid) return "";
   if (!crash.pid) return crash.comm;
-  return fmt::format("{} (pid {})", crash.comm.empty() ? "?" : crash.comm, *crash.pid);
+  return fmt::format("{} (PID {})", crash.comm.empty() ? "?" : crash.comm, *crash.pid);
 }
 
 Text what_died(const TriageReport& report) {
@@ -283,7 +297,8 @@ void render_evidence(TextWriter& out, const Finding& finding) {
     std::string detail = evidence.expression;
     if (!evidence.observed.empty())
       detail += fmt::format("{}{}", detail.empty() ? "" : " = ", evidence.observed);
-    if (!evidence.expected.empty()) detail += fmt::format("   (expected: {})", evidence.expected);
+    if (!evidence.expected.empty() && evidence.expected != evidence.observed)
+      detail += fmt::format("   (expected: {})", evidence.expected);
     if (!detail.empty()) out.paragraph(detail, 6, 2, Style::kFaint);
   }
 }
@@ -303,7 +318,7 @@ void render_finding(TextWriter& out, const Finding& finding, const TriageReport&
   if (report.counters) {
     out.heading(fmt::format("Performance counters of CPU {}", report.counters->cpu),
                 fmt::format("active_mask {}", hex_or_unread(report.counters->active_mask)));
-    render_map(out, *report.counters);
+    render_map(out, *report.counters, true);
   }
   if (!finding.evidence.empty()) render_evidence(out, finding);
   if (!finding.look_alikes.empty()) {
@@ -363,8 +378,7 @@ void render_crash(TextWriter& out, const TriageReport& report) {
     machine += fmt::format("{}{}", machine.empty() ? "" : ", ", system.cpu_model);
   if (report.kernel.cpus) machine += fmt::format(", {}", plural(*report.kernel.cpus, "CPU"));
   if (system.hypervisor_known)
-    machine +=
-        system.hypervisor.empty() ? ", no hypervisor" : fmt::format(", guest of {}", system.hypervisor);
+    machine += system.hypervisor.empty() ? ", no hypervisor" : ", guest of " + hypervisor_name(system);
   put("machine", machine);
   std::string when;
   if (system.time && *system.time >= 0 && *system.time < 253402300800)
@@ -454,7 +468,13 @@ void render(TextWriter& out, const PmuReport& report) {
                               hex_or_unread(view.active_mask), or_unread(view.enabled),
                               or_unread(view.n_events), or_unread(view.n_added), or_unread(view.n_txn)),
                   2, 2);
-    if (i < report.maps.size()) render_map(out, report.maps[i]);
+    if (i < report.maps.size()) render_map(out, report.maps[i], false);
+  }
+  std::set<CounterCell> shown;
+  for (const CounterMap& map : report.maps) shown.merge(cells_of(map));
+  if (!shown.empty()) {
+    out.heading("Counters");
+    render_legend(out, shown);
   }
   if (!report.cpus_known) out.paragraph("The CPUs of this machine could not be read.");
   render_unread(out, report.unread, kTriageUnread);
@@ -464,14 +484,14 @@ void render(TextWriter& out, const StackReport& report) {
   for (const StackView& view : report.cpus) {
     std::string title = fmt::format("CPU {}", view.cpu);
     if (view.crashed) title += " (crashed)";
-    out.heading(title, fmt::format("task {}, pid {}", view.comm.value_or("not read"), or_unread(view.pid)));
-    render_stack(out, view.stack, std::nullopt, view.stack.frames.size());
+    out.heading(title, fmt::format("task {}, PID {}", view.comm.value_or("not read"), or_unread(view.pid)));
+    render_stack(out, view.stack, view.fault_frame, view.stack.frames.size());
   }
   render_unread(out, report.unread, kTriageUnread);
 }
 
 void render(TextWriter& out, const CpuReport& report) {
-  out.line(Text{{fmt::format("{:>4}  {:<7} {:>8}  {:<16} {}", "CPU", "online", "pid", "task", "running"),
+  out.line(Text{{fmt::format("{:>4}  {:<7} {:>8}  {:<16} {}", "CPU", "online", "PID", "task", "running"),
                  Style::kStrong}});
   for (const CpuView& view : report.cpus) {
     std::string where = "registers not saved in the dump";
@@ -548,7 +568,9 @@ void render(TextWriter& out, const InfoReport& report) {
   put("node name", system.nodename);
   put("CPU", system.cpu_model);
   put("microcode", system.microcode ? hex(*system.microcode) : "");
-  put("hypervisor", !system.hypervisor_known ? "" : system.hypervisor.empty() ? "none" : system.hypervisor);
+  put("hypervisor", !system.hypervisor_known    ? ""
+                    : system.hypervisor.empty() ? "none"
+                                                : hypervisor_name(system));
   put("possible CPUs", cpus(report.possible_cpus));
   put("present CPUs", cpus(report.present_cpus));
   put("online CPUs",
