@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <gelf.h>
 #include <libelf.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -104,6 +105,15 @@ ElfFile::ElfFile(const std::string& path) : path_(path), handle_(std::make_uniqu
 }
 
 ElfFile::~ElfFile() = default;
+
+void ElfFile::forget_pages() const {
+  size_t size = 0;
+  char* image = elf_rawfile(handle_->elf, &size);
+  // Only a mapped file: where mapping failed, libelf has read the file into memory of its own, which no
+  // advice may drop. Mappings begin on a page, allocations behind their header.
+  if (image && reinterpret_cast<uintptr_t>(image) % static_cast<uintptr_t>(sysconf(_SC_PAGESIZE)) == 0)
+    madvise(image, size, MADV_DONTNEED);
+}
 
 std::string_view ElfFile::name_bytes(uint32_t index) const {
   const Elf64_Sym symbol = symbol_entry(symbols_, index);

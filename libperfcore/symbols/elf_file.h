@@ -47,6 +47,9 @@ class ElfFile {
   /// Nothing for entries that are no symbols of the kernel (files, sections, absolute values, undefined).
   std::optional<ElfSymbol> symbol(uint32_t index) const;
 
+  /// Lets go of the pages that a pass over all symbols has touched; they are read again when asked for.
+  void forget_pages() const;
+
   /// GNU build ID in lower-case hex, empty when there is none.
   std::string build_id() const;
 

@@ -82,6 +82,7 @@ class ElfSymbols : public SymbolTable {
           found != known_.end() && contains(wanted, symbol->name))
         found->second.push_back(i);
     }
+    file_.forget_pages();  // 12 MB of symbols and names, of which hardly any is looked at again
   }
 
   std::optional<Symbol> find(std::string_view name) override {
@@ -101,7 +102,10 @@ class ElfSymbols : public SymbolTable {
   std::optional<Symbol> at(uint64_t address) override {
     if (address - slide_ < kKernelImageStart || address < slide_) return std::nullopt;
     const uint64_t link_address = address - slide_;
-    if (!index_) index_.emplace(file_);
+    if (!index_) {
+      index_.emplace(file_);
+      file_.forget_pages();
+    }
     if (!index_->covers(link_address)) return std::nullopt;
     size_t bucket = index_->bucket_of(link_address);
     std::optional<uint64_t> start;
