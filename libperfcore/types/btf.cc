@@ -107,8 +107,12 @@ class BtfSource : public TypeSource {
   /// By name alone; of static functions that share it, the first. BTF leaves out functions whose compiled
   /// form takes something else than the source says.
   std::optional<Prototype> prototype(std::string_view name, uint64_t) override {
-    const uint32_t id = find_id(BtfKind::kFunction, name);
-    const auto function = id ? blob_->type(id) : std::nullopt;
+    // Functions are not in the index: they are as many as all other names, and asked for once in a crash.
+    std::optional<BtfType> function;
+    for (uint32_t id = 1; !function && (id < blob_->located() || blob_->advance()); id++) {
+      const auto type = blob_->type(id);
+      if (type && type->kind == BtfKind::kFunction && blob_->name(type->name) == name) function = type;
+    }
     const auto raw = function ? blob_->type(function->size_or_type) : std::nullopt;
     if (!raw || raw->kind != BtfKind::kFunctionPrototype) return std::nullopt;
     Prototype prototype;
