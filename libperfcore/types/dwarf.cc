@@ -84,6 +84,8 @@ constexpr Anchor kAnchors[] = {
     {"intel_pt_interrupt", "arch/x86/events/intel/pt.c", "pt pt_buffer pt_pmu pt_ctx"},
     {"kmem_cache_free", "mm/slub.c", "kmem_cache slab kmem_cache_cpu kmem_cache_node slab_caches"},
     {"poll_initwait", "fs/select.c", "poll_wqueues poll_table_entry poll_table_struct"},
+    {"do_epoll_ctl", "fs/eventpoll.c", "eventpoll epitem eppoll_entry"},
+    {"hrtimer_interrupt", "kernel/time/hrtimer.c", "hrtimer_sleeper hrtimer_cpu_base"},
 };
 
 bool has_word(std::string_view words, std::string_view word) {
