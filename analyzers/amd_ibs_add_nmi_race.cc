@@ -228,9 +228,13 @@ class IbsRace {
   }
 
   std::optional<Hit> examine_hit(int cpu, const Stack& stack, size_t interrupted) {
-    // The NMI's frames lie inside of the interrupted one; the handler must be among them.
+    // The NMI's frames lie inside of the interrupted one, whose own inlined calls come between; the handler
+    // must be among them.
     size_t handler = stack.frames.size();
-    for (size_t i = interrupted; i-- > 0;) {
+    size_t inner = interrupted;
+    while (inner > 0 && stack.frames[inner - 1].inlined) inner--;
+    for (size_t i = inner; i-- > 0;) {
+      if (stack.frames[i].inlined) continue;
       if (stack.frames[i].context != Context::kNmi && stack.frames[i].context != Context::kException) break;
       if (stack.frames[i].function == "perf_ibs_handle_irq" ||
           stack.frames[i].function == "perf_ibs_nmi_handler")
@@ -248,7 +252,9 @@ class IbsRace {
     const Reading<uint64_t> event = flavour->pcpu(cpu).member("event").u64();
     if (!event.has_value() || *event == 0 || handler == 0) return hit;
     hit.event = *event;
-    hit.callee = stack.frames[handler - 1].function;
+    size_t callee = handler - 1;
+    while (callee > 0 && stack.frames[callee].inlined) callee--;
+    hit.callee = stack.frames[callee].function;
     hit.found_in = find_event(stack, handler, interrupted, *event);
     hit.handler_active = !hit.found_in.empty();
     return hit;
