@@ -199,7 +199,10 @@ uint64_t write_elf(Dump& dump, const PageSet& pages, const std::string& path) {
     uint64_t begin, end;  // pfn
   };
   std::vector<Segment> segments;
-  for (const uint64_t pfn : pages) {
+  // A page that the original lacks must be missing here too, not zero.
+  PageSet readable;
+  for_each_page(dump, pages, [&](const Page& page) { readable.push_back(page.pfn); });
+  for (const uint64_t pfn : readable) {
     if (!segments.empty() && segments.back().end == pfn)
       segments.back().end++;
     else
