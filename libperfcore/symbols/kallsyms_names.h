@@ -38,6 +38,11 @@ class KallsymsNames {
 
   uint32_t count() const { return count_; }
 
+  /// True when expand() would not have to read anything.
+  bool is_read(uint32_t index) const {
+    const size_t block = index / kMarkerStep;
+    return block < markers_.size() && names_.is_read(markers_[block], block_limit(block) - markers_[block]);
+  }
   /// The name of a symbol; false when it cannot be read or is corrupt.
   bool expand(uint32_t index, KallsymsName* name);
 

@@ -43,6 +43,15 @@ class PagedBytes {
     return bytes_ + lead_ + offset;
   }
 
+  /// True when at() would not have to read anything.
+  bool is_read(uint64_t offset, uint64_t size) const {
+    if (size == 0 || size > size_ || offset > size_ - size) return false;
+    const uint64_t last = (lead_ + offset + size - 1) / kPageSize;
+    for (uint64_t page = (lead_ + offset) / kPageSize; page <= last; page++)
+      if (state_[page] != State::kRead) return false;
+    return true;
+  }
+
   /// A little-endian value.
   template <typename T>
   std::optional<T> value(uint64_t offset) {
