@@ -253,34 +253,57 @@ std::string describe(const FaultExplanation& explanation, const MemoryOperand& o
                        origin->type->to_string(),
                        odd.empty() ? fmt::format(" {:#x}", origin->pointer) : " that is " + odd);
   }
-  if (explanation.null_pointer && operand.index == Reg::kNone)
-    return *base == 0 ? fmt::format("{} at offset {:#x} of a NULL pointer", what, operand.displacement)
-                      : fmt::format("{} through {}", what, oddity(*base));
-  if (base && !oddity(*base).empty()) return fmt::format("{} through {}", what, oddity(*base));
   const auto address = effective_address(explanation.instruction, operand, registers);
+  const bool constant = operand.base == Reg::kNone && operand.index == Reg::kNone;
+  if (explanation.null_pointer && address && (constant || base == uint64_t{0}))
+    return fmt::format("{} at offset {:#x} of a NULL pointer", what, *address);
+  if (base && !oddity(*base).empty()) return fmt::format("{} through {}", what, oddity(*base));
+  if (constant && address && !oddity(*address).empty())
+    return fmt::format("{} at {}", what, oddity(*address));
   return address ? fmt::format("{} at {:#x}", what, *address) : what;
+}
+
+FaultExplanation explain_fetch(uint64_t ip) {
+  FaultExplanation explanation;
+  explanation.instruction.address = ip;
+  explanation.null_pointer = ip < kSmall;
+  const std::string odd = oddity(ip);
+  explanation.sentence =
+      fmt::format("the CPU could not fetch an instruction at {:#x}: a call, jump or return to {}", ip,
+                  odd.empty() ? "memory that is not code" : odd);
+  return explanation;
+}
+
+/// For instructions that access no memory.
+std::string explain_other(const Instruction& instruction, const Registers& registers) {
+  const std::string& name = instruction.mnemonic;
+  if (name == "ud2") return "`ud2`, which BUG() and WARN() are made of";
+  const auto divisor = value_of(registers, instruction.source);
+  if ((name == "div" || name == "idiv") && divisor) {
+    const uint64_t mask =
+        instruction.width >= 8 ? ~uint64_t{0} : (uint64_t{1} << (instruction.width * 8)) - 1;
+    return fmt::format("`{}` with {} = {}: {}", instruction.text, to_string(instruction.source),
+                       hex(*divisor),
+                       (*divisor & mask) == 0 ? "divides by zero" : "the quotient does not fit");
+  }
+  return fmt::format("`{}`", instruction.text);
 }
 
 }  // namespace
 
 Reading<FaultExplanation> explain_fault(Kernel& kernel, const Registers& registers,
                                         std::optional<uint64_t> fault_address, std::string_view function) {
+  if (fault_address == registers.ip) return explain_fetch(registers.ip);
   FaultExplanation explanation;
-  if (fault_address == registers.ip) {
-    explanation.instruction.address = registers.ip;
-    explanation.null_pointer = registers.ip < kSmall;
-    const std::string odd = oddity(registers.ip);
-    explanation.sentence =
-        fmt::format("the CPU could not fetch an instruction at {:#x}: a call, jump or return to {}",
-                    registers.ip, odd.empty() ? "memory that is not code" : odd);
-    return explanation;
-  }
   auto instruction = decode_at(kernel, registers.ip);
-  if (!instruction.has_value()) return instruction.unread();
+  if (!instruction.has_value()) {
+    if (oddity(registers.ip).empty()) return instruction.unread();
+    return explain_fetch(registers.ip);
+  }
   explanation.instruction = std::move(instruction).value();
   const auto operand = accessed_operand(explanation.instruction, registers, fault_address);
   if (!operand) {
-    explanation.sentence = fmt::format("`{}`", explanation.instruction.text);
+    explanation.sentence = explain_other(explanation.instruction, registers);
     return explanation;
   }
 
@@ -291,7 +314,10 @@ Reading<FaultExplanation> explain_fault(Kernel& kernel, const Registers& registe
   const bool same_place =
       !fault_address || !address || (*fault_address - *address < std::max<uint64_t>(operand->size, 1));
   const auto origin = find_origin(kernel, explanation.instruction, *operand, registers, function);
-  explanation.null_pointer = same_place && (origin ? origin->pointer == 0 : base && *base < kSmall);
+  // A constant address has no register; compilers that know of a NULL pointer write it so.
+  const bool constant = operand->base == Reg::kNone && operand->index == Reg::kNone;
+  const bool small = base ? *base < kSmall : constant && address && *address < kSmall;
+  explanation.null_pointer = same_place && (origin ? origin->pointer == 0 : small);
 
   std::optional<Leaf> leaf;
   if (origin && origin->type->is_aggregate()) {

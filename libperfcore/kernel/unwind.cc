@@ -7,6 +7,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <functional>
 
 #include "kernel/unwind_context.h"
 #include "kernel/unwind_modules.h"
@@ -107,20 +108,25 @@ struct Unwinder::Impl {
     return plausible ? type->size : kUsualStackSize;
   }
 
-  /// The stacks that a CPU can be on while it runs `task` (arch/x86/kernel/dumpstack_64.c).
-  std::vector<Area> areas(const Object& task, int cpu);
+  /// The stack of a task.
+  std::vector<Area> areas_of(const Object& task);
+  /// The stacks that a CPU can be on (arch/x86/kernel/dumpstack_64.c).
+  std::vector<Area> areas_of(int cpu);
 
   Kernel& kernel;
   OrcTables tables;
   ModuleText modules;
 };
 
-std::vector<Area> Unwinder::Impl::areas(const Object& task, int cpu) {
-  std::vector<Area> areas;
+std::vector<Area> Unwinder::Impl::areas_of(const Object& task) {
+  const auto base = task.member("stack").u64();
+  if (!base.has_value() || *base == 0) return {};
+  return {{*base, *base + stack_size(), Area::Kind::kTask}};
+}
+
+std::vector<Area> Unwinder::Impl::areas_of(int cpu) {
+  std::vector<Area> areas = areas_of(kernel.current_task(cpu));
   const uint64_t size = stack_size();
-  if (const auto base = task.member("stack").u64(); base.has_value() && *base)
-    areas.push_back({*base, *base + size, Area::Kind::kTask});
-  if (cpu < 0) return areas;
   // pcpu_hot held it from 6.2 to 6.14 (d7b6d709a76a, "x86/percpu: Move irq_stack variables next to
   // current_task", undone by c6a091899c0d).
   const Object irq = kernel.symbols().find("pcpu_hot")
@@ -142,8 +148,8 @@ std::vector<Area> Unwinder::Impl::areas(const Object& task, int cpu) {
 /// One walk from a starting point outwards; follows unwind_next_frame() of arch/x86/kernel/unwind_orc.c.
 class Unwinder::Impl::Walk {
  public:
-  /// \param task  whose stacks are walked; \param cpu -1 for a task that does not run
-  Walk(Impl& impl, Object task, int cpu) : impl_(impl), task_(std::move(task)), cpu_(cpu) {}
+  /// \param areas  gives the stacks that may be walked; asked only when a guess needs their bounds
+  Walk(Impl& impl, std::function<std::vector<Area>()> areas) : impl_(impl), load_areas_(std::move(areas)) {}
 
   void start_at(const Registers& registers) {
     ip_ = registers.ip;
@@ -179,8 +185,7 @@ class Unwinder::Impl::Walk {
   Reading<uint64_t> word(uint64_t address) { return read_value<uint64_t>(impl_.kernel.memory(), address); }
 
   Impl& impl_;
-  Object task_;
-  int cpu_;
+  std::function<std::vector<Area>()> load_areas_;
   Stack stack_;
   uint64_t ip_ = 0;
   uint64_t sp_ = 0;
@@ -442,7 +447,7 @@ Unwinder::Impl::Walk::Step Unwinder::Impl::Walk::apply(const OrcEntry& entry) {
 }
 
 const Area* Unwinder::Impl::Walk::area_of(uint64_t address) {
-  if (!areas_) areas_ = impl_.areas(task_, cpu_);
+  if (!areas_) areas_ = load_areas_();
   for (const Area& area : *areas_)
     if (address >= area.begin && address < area.end) return &area;
   return nullptr;
@@ -516,7 +521,7 @@ Stack Unwinder::unwind(const Registers& registers, int cpu) {
     stack.frames.push_back(std::move(frame));
     return stack;
   }
-  Impl::Walk walk(*impl_, impl_->kernel.current_task(cpu), cpu);
+  Impl::Walk walk(*impl_, [&] { return impl_->areas_of(cpu); });
   walk.start_at(registers);
   return walk.run();
 }
@@ -540,7 +545,7 @@ Stack Unwinder::unwind_task(const Object& task) {
   // call.
   const auto symbol = impl_->kernel.symbols().at(*ip);
   const bool exact = symbol && symbol->address == *ip;
-  Impl::Walk walk(*impl_, task, -1);
+  Impl::Walk walk(*impl_, [&] { return impl_->areas_of(task); });
   walk.start_at(*ip, *sp + frame.type()->size, *bp, exact);
   return walk.run();
 }
