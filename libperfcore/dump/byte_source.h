@@ -26,6 +26,8 @@ class ByteSource {
   /// Reads from `offset` on and returns how many bytes could be read: fewer than asked at the end, at a gap,
   /// or at an input/output error.
   virtual size_t read_at(uint64_t offset, std::span<std::byte> out) = 0;
+  /// Whether bytes before size() can be missing.
+  virtual bool has_gaps() const { return false; }
   /// After a read that ended short at `offset`: the next larger offset at which there are bytes again.
   virtual std::optional<uint64_t> next_present(uint64_t /*offset*/) { return std::nullopt; }
   /// A file descriptor whose offsets are those of read_at(), -1 where there is none.

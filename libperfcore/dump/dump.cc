@@ -6,6 +6,7 @@
 #include "dump/address_space.h"
 #include "dump/container.h"
 #include "dump/locate.h"
+#include "dump/minimal_note.h"
 #include "dump/notes.h"
 #include "dump/virtual_memory.h"
 
@@ -17,34 +18,38 @@ class DumpImpl : public Dump {
   DumpImpl(LocatedDump located, const DumpOptions& options)
       : path_(std::move(located.path)),
         dmesg_beside_(std::move(located.dmesg_beside)),
-        container_(std::move(located.container)),
-        physical_(*container_),
-        quality_(container_->quality()) {
+        container_(std::move(located.container)) {
     const Notes notes = parse_notes(container_->raw_notes());
     if (notes.of_a_process && notes.vmcoreinfo.empty() && notes.hypervisor_cpus.empty())
       throw InputError(fmt::format(
           "{} is the core of a process, not of a kernel; a vmcore is written by kdump, makedumpfile "
           "or QEMU's dump-guest-memory",
           path_));
+    if (notes.minimal) {
+      container_->add_to_format(" (minimal)");
+      minimal_ = make_minimal_memory(*container_, parse_minimal_info(*notes.minimal));
+    }
+    physical_.emplace(minimal_ ? *minimal_ : *container_);
+    quality_ = container_->quality();
     if (notes.malformed != 0)
       quality_.push_back(
           {"ELF notes that cannot be read: registers of some CPUs may be missing", notes.malformed, 0});
     cpu_status_ = notes.cpus;
     find_vmcoreinfo(notes, options);
-    const AddressSpace space = find_address_space(physical_, *container_, vmcoreinfo_, notes);
+    const AddressSpace space = find_address_space(*physical_, *container_, vmcoreinfo_, notes);
     if (!vmcoreinfo_.empty() && !space.verified)
       quality_.push_back(
           {"page tables that do not map the kernel where VMCOREINFO says, or cannot be read: kernel memory "
            "is "
            "read by the fixed mappings where possible",
            1, space.setup.root});
-    memory_ = std::make_unique<VirtualMemory>(physical_, space.setup);
+    memory_ = std::make_unique<VirtualMemory>(*physical_, space.setup);
   }
 
   const std::string& path() const override { return path_; }
   const std::string& format() const override { return container_->format(); }
   const std::string& dmesg_beside() const override { return dmesg_beside_; }
-  PhysicalMemory& physical() override { return physical_; }
+  PhysicalMemory& physical() override { return *physical_; }
   Memory& memory() override { return *memory_; }
   const VmcoreInfo& vmcoreinfo() const override { return vmcoreinfo_; }
   std::string_view vmcoreinfo_source() const override { return vmcoreinfo_source_; }
@@ -59,9 +64,9 @@ class DumpImpl : public Dump {
 
   void start_recording_touched_pages() override {
     memory_->flush();  // what is cached would be used without being read again
-    physical_.start();
+    physical_->start();
   }
-  PageSet touched_pages() const override { return physical_.pages(); }
+  PageSet touched_pages() const override { return physical_->pages(); }
 
  private:
   void find_vmcoreinfo(const Notes& notes, const DumpOptions& options) {
@@ -69,7 +74,7 @@ class DumpImpl : public Dump {
     vmcoreinfo_ = VmcoreInfo(!notes.vmcoreinfo.empty() ? notes.vmcoreinfo : container_->vmcoreinfo_text());
     if (!vmcoreinfo_.empty()) return;
     size_t rejected = 0;
-    if (auto found = search_vmcoreinfo(physical_, *container_, notes, options.progress, rejected)) {
+    if (auto found = search_vmcoreinfo(*physical_, *container_, notes, options.progress, rejected)) {
       vmcoreinfo_ = std::move(*found);
       vmcoreinfo_source_ = "found in memory";
       return;
@@ -87,7 +92,8 @@ class DumpImpl : public Dump {
   std::string path_;
   std::string dmesg_beside_;
   std::unique_ptr<Container> container_;
-  RecordingMemory physical_;
+  std::unique_ptr<PhysicalMemory> minimal_;  // over container_, in minimal dumps only
+  std::optional<RecordingMemory> physical_;  // over either
   std::vector<QualityNote> quality_;
   std::vector<CpuStatus> cpu_status_;
   VmcoreInfo vmcoreinfo_;

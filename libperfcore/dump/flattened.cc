@@ -35,6 +35,8 @@ class FlattenedSource : public ByteSource {
   const std::string& path() const override { return stream_->path(); }
   uint64_t size() const override { return extents_.empty() ? 0 : extents_.back().end; }
 
+  bool has_gaps() const override { return !complete_; }
+
   size_t read_at(uint64_t offset, std::span<std::byte> out) override {
     size_t done = 0;
     for (size_t i = find_extent(extents_, offset); done < out.size() && i < extents_.size(); i++) {

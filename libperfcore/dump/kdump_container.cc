@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // kdump-compressed dumps: makedumpfile, QEMU's dump-guest-memory, write_minimal_dump().
 //
-// Pages are decompressed by libkdumpfile. Everything that says where a page lies is checked here first,
-// because version 0.5.1 takes the file at its word: a cut file gives zeros, "Excluded page" or "unknown
-// compression method", and a damaged size is allocated. Hence each read looks at the bitmaps and at the
-// page's descriptor, and only what lies in the file as a whole reaches the library.
+// Where a page lies is found and checked here, by the bitmaps and the page's descriptor: version 0.5.1 of
+// libkdumpfile takes the file at its word. Pages in zlib format are decoded by libdeflate, in other codecs by
+// libkdumpfile, which is not opened before the first of them is met.
 #include <fmt/format.h>
-#include <libkdumpfile/kdumpfile.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "dump/container.h"
 #include "dump/kdump_format.h"
+#include "dump/kdump_library.h"
 #include "dump/page_bitmap.h"
-#include "dump/shadow_file.h"
+#include "dump/zlib_page.h"
 
 namespace perfcore {
 namespace {
@@ -27,14 +27,7 @@ constexpr uint64_t kMaxPfn = uint64_t{1} << 40;
 /// Compressed pages are smaller than a page (larger ones are stored as they are); leave room for other
 /// writers.
 constexpr uint32_t kMaxCompressedSize = 2 * kPageSize;
-/// libkdumpfile's cache in pages. Its default of 1024 is slower for pages that are read once.
-constexpr uint64_t kCachePages = 64;
-
 constexpr size_t kDescriptorsPerRead = 170;  // 4 KB
-
-struct KdumpDeleter {
-  void operator()(kdump_ctx_t* context) const { kdump_free(context); }
-};
 
 uint64_t bitmap_blocks_for(uint64_t max_mapnr) {
   return 2 * ((max_mapnr + kPagesPerBitmapBlock - 1) / kPagesPerBitmapBlock);
@@ -58,10 +51,9 @@ struct Part {
   uint64_t dumped_count = 0;  ///< pages that have a descriptor
   std::unique_ptr<PageBitmap> existing;
   std::unique_ptr<PageBitmap> dumped;
-  std::unique_ptr<ShadowFile> shadow;
 
   bool is_split() const { return header.header_version >= 2 && sub.split != 0; }
-  int descriptor() const { return shadow ? shadow->descriptor() : source->descriptor(); }
+  bool holds(uint64_t pfn) const { return begin_pfn <= pfn && pfn < end_pfn; }
 };
 
 Part read_part(std::unique_ptr<ByteSource> source) {
@@ -161,17 +153,23 @@ class KdumpContainer : public Container {
     format_ = "kdump-compressed";
     check_set();
     read_headers();
-    for (Part& part : parts_) {
-      check_end(part);
-      prepare_for_library(part);
-    }
-    open_library();
+    for (Part& part : parts_) check_end(part);
   }
 
   std::optional<Unread> read(uint64_t address, std::span<std::byte> out) override {
     while (!out.empty()) {
-      const size_t wanted = std::min<uint64_t>(out.size(), kPageSize - address % kPageSize);
-      if (auto failure = read_in_page(address, out.first(wanted))) return failure;
+      const uint64_t offset = address % kPageSize;
+      const size_t wanted = std::min<uint64_t>(out.size(), kPageSize - offset);
+      if (wanted == kPageSize) {
+        if (auto failure = read_page(address, out.first<kPageSize>())) return failure;
+      } else {
+        if (page_address_ != address - offset) {
+          page_address_ = UINT64_MAX;
+          if (auto failure = read_page(address, page_)) return failure;
+          page_address_ = address - offset;
+        }
+        std::memcpy(out.data(), page_.data() + offset, wanted);
+      }
       address += wanted;
       out = out.subspan(wanted);
     }
@@ -315,146 +313,107 @@ class KdumpContainer : public Container {
     return cached_[index - cached_first_];
   }
 
-  Part* part_with(uint64_t pfn) {
-    for (Part& part : parts_)
-      if (part.begin_pfn <= pfn && pfn < part.end_pfn) return &part;
-    return nullptr;
-  }
+  /// A page that lies in the file as a whole.
+  struct Location {
+    size_t part = 0;
+    uint64_t descriptor_offset = 0;
+    PageDescriptor descriptor{};
+  };
 
-  std::optional<Unread> read_in_page(uint64_t address, std::span<std::byte> out) {
+  Reading<Location> locate(uint64_t address) {
     const uint64_t pfn = address / kPageSize;
-    if (pfn != checked_pfn_) {
-      if (auto failure = check_page(pfn, address)) return failure;
-      checked_pfn_ = pfn;
-    }
-    return read_by_library(address, out);
-  }
-
-  /// Whether the page can be given to libkdumpfile.
-  std::optional<Unread> check_page(uint64_t pfn, uint64_t address) {
-    if (pfn >= parts_.front().max_mapnr)
-      return unread(UnreadReason::kNotInDump, address,
-                    fmt::format("memory ends at {:#x}", parts_.front().max_mapnr * kPageSize));
-    Part* part = part_with(pfn);
-    if (part == nullptr) {
-      for (const auto& [begin, end] : missing_)
-        if (begin <= pfn && pfn < end)
+    const uint64_t end = parts_.front().max_mapnr;
+    if (pfn >= end)
+      return unread(UnreadReason::kNotInDump, address, fmt::format("memory ends at {:#x}", end * kPageSize));
+    Location location;
+    while (location.part < parts_.size() && !parts_[location.part].holds(pfn)) location.part++;
+    if (location.part == parts_.size()) {
+      for (const auto& [missing_begin, missing_end] : missing_)
+        if (missing_begin <= pfn && pfn < missing_end)
           return unread(UnreadReason::kNotInDump, address,
-                        fmt::format("the part with page frames {:#x} to {:#x} is missing", begin, end - 1));
+                        fmt::format("the part with page frames {:#x} to {:#x} is missing", missing_begin,
+                                    missing_end - 1));
       return unread(UnreadReason::kNotInDump, address);
     }
-    if (!part->dumped->test(pfn))
-      return unread(part->existing->test(pfn) ? UnreadReason::kExcluded : UnreadReason::kNotInDump, address);
-    const uint64_t index = part->dumped->rank(pfn) - part->dumped->rank(part->begin_pfn);
-    const auto descriptor = read_descriptor(*part, index);
-    if (!descriptor)
+    Part& part = parts_[location.part];
+    if (!part.dumped->test(pfn))
+      return unread(part.existing->test(pfn) ? UnreadReason::kExcluded : UnreadReason::kNotInDump, address);
+    const uint64_t index = part.dumped->rank(pfn) - part.dumped->rank(part.begin_pfn);
+    const auto found = read_descriptor(part, index);
+    if (!found)
       return unread(
           UnreadReason::kBeyondEnd, address,
-          fmt::format("page descriptor {} is not in the {} bytes of the file", index, part->source->size()));
-    if (descriptor->size > kMaxCompressedSize ||
-        (descriptor->flags == 0 && descriptor->size != kPageSize && descriptor->size != 0))
+          fmt::format("page descriptor {} is not in the {} bytes of the file", index, part.source->size()));
+    const PageDescriptor& descriptor = *found;
+    const auto corrupt = [&] {
       return unread(UnreadReason::kCorrupt, address,
-                    fmt::format("page descriptor {}: {} bytes, flags {:#x}", index, descriptor->size,
-                                descriptor->flags));
-    if (lies_beyond_end(*part, *descriptor))
-      return unread(UnreadReason::kBeyondEnd, address,
-                    descriptor->size == 0 ? fmt::format("page descriptor {} was never written", index)
-                                          : fmt::format("at {:#x}, but the file has {} bytes",
-                                                        descriptor->offset, part->source->size()));
-    const uint64_t data_begin = part->descriptors_offset + part->dumped_count * sizeof(PageDescriptor);
-    if (descriptor->size == 0 || descriptor->offset < data_begin)
-      return unread(UnreadReason::kCorrupt, address,
-                    fmt::format("page descriptor {}: {} bytes at {:#x}, where pages begin at {:#x}", index,
-                                descriptor->size, descriptor->offset, data_begin));
-    if (!is_present(*part, *descriptor))
-      return unread(UnreadReason::kBeyondEnd, address,
-                    fmt::format("file offset {:#x} is missing", descriptor->offset));
-    if (part->shadow && !(part->shadow->ensure(part->descriptors_offset + index * sizeof(PageDescriptor),
-                                               sizeof(PageDescriptor)) &&
-                          part->shadow->ensure(descriptor->offset, descriptor->size)))
-      return unread(UnreadReason::kLimit, address, "no space for a temporary file; set TMPDIR");
-    return std::nullopt;
-  }
-
-  /// A flattened file that was cut has holes before its end.
-  static bool is_present(const Part& part, const PageDescriptor& descriptor) {
-    if (part.source->descriptor() >= 0) return true;
-    std::byte bytes[kMaxCompressedSize];
-    return part.source->read_at(descriptor.offset, std::span(bytes).first(descriptor.size)) ==
-           descriptor.size;
-  }
-
-  std::optional<Unread> read_by_library(uint64_t address, std::span<std::byte> out) {
-    size_t size = out.size();
-    kdump_status status = kdump_read(context_.get(), KDUMP_MACHPHYSADDR, address, out.data(), &size);
-    if (status == KDUMP_ERR_BUSY) {
-      // All of the cache is in use. Nothing of ours holds a page, so a cache made anew is empty.
-      kdump_set_number_attr(context_.get(), "cache.size", 2 * kCachePages);
-      size = out.size();
-      status = kdump_read(context_.get(), KDUMP_MACHPHYSADDR, address, out.data(), &size);
-    }
-    if (status == KDUMP_OK && size == out.size()) return std::nullopt;
-    const char* message = kdump_get_err(context_.get());
-    auto failure = unread(status == KDUMP_ERR_NOTIMPL ? UnreadReason::kUnsupported : UnreadReason::kCorrupt,
-                          address, message ? message : kdump_strerror(status));
-    kdump_clear_err(context_.get());
-    return failure;
-  }
-
-  /// A shadow is needed where libkdumpfile cannot read the file itself, or where it would believe a damaged
-  /// header.
-  void prepare_for_library(Part& part) {
-    KdumpSubHeader sub = part.sub;
-    const int32_t version = part.header.header_version;
-    const auto fits = [&](uint64_t offset, uint64_t size, uint64_t limit) {
-      return size <= limit && offset <= part.source->size() && size <= part.source->size() - offset;
+                    fmt::format("page descriptor {}: {} bytes at {:#x}, flags {:#x}", index, descriptor.size,
+                                descriptor.offset, descriptor.flags));
     };
-    bool repair = !part.repairs.empty();
-    if (version >= 3 && !fits(sub.offset_vmcoreinfo, sub.size_vmcoreinfo, 1 << 16)) {
-      sub.offset_vmcoreinfo = sub.size_vmcoreinfo = 0;
-      repair = true;
-    }
-    if (version >= 4 && !fits(sub.offset_note, sub.size_note, kMaxNotesSize)) {
-      sub.offset_note = sub.size_note = 0;
-      repair = true;
-    }
-    if (version >= 5 && !fits(sub.offset_eraseinfo, sub.size_eraseinfo, 1 << 20)) {
-      sub.offset_eraseinfo = sub.size_eraseinfo = 0;
-      repair = true;
-    }
-    if (part.source->descriptor() >= 0 && !repair) return;
-
-    part.shadow = std::make_unique<ShadowFile>(*part.source);
-    bool ok = part.shadow->ensure(0, part.descriptors_offset);
-    if (repair) {
-      DiskDumpHeader header = part.header;
-      header.max_mapnr = static_cast<uint32_t>(std::min<uint64_t>(part.max_mapnr, UINT32_MAX));
-      header.bitmap_blocks =
-          static_cast<uint32_t>((part.descriptors_offset - part.bitmap_offset) / kKdumpBlockSize);
-      if (version >= 6) sub.max_mapnr_64 = part.max_mapnr;
-      ok = ok && part.shadow->patch(0, std::as_bytes(std::span(&header, 1))) &&
-           part.shadow->patch(kKdumpBlockSize, std::as_bytes(std::span(&sub, 1)));
-    }
-    if (!ok)
-      throw InputError(
-          fmt::format("no space for a temporary copy of the headers of {}; set TMPDIR to a directory with "
-                      "space",
-                      part.source->path()));
+    if (descriptor.offset == 0 && descriptor.size == 0)
+      return unread(UnreadReason::kBeyondEnd, address,
+                    fmt::format("page descriptor {} was never written", index));
+    if (descriptor.size == 0 || descriptor.size > kMaxCompressedSize) return corrupt();
+    if (descriptor.flags == 0 && descriptor.size != kPageSize) return corrupt();
+    if (lies_beyond_end(part, descriptor))
+      return unread(
+          UnreadReason::kBeyondEnd, address,
+          fmt::format("at {:#x}, but the file has {} bytes", descriptor.offset, part.source->size()));
+    if (descriptor.offset < part.descriptors_offset + part.dumped_count * sizeof(PageDescriptor))
+      return corrupt();
+    location.descriptor_offset = part.descriptors_offset + index * sizeof(PageDescriptor);
+    location.descriptor = descriptor;
+    return location;
   }
 
-  void open_library() {
-    context_.reset(kdump_new());
-    if (!context_) throw std::bad_alloc();
-    // Mapped files that shrink or lie about their size end in SIGBUS.
-    kdump_set_number_attr(context_.get(), KDUMP_ATTR_FILE_MMAP_POLICY, KDUMP_MMAP_NEVER);
-    kdump_set_number_attr(context_.get(), "cache.size", kCachePages);
-    std::vector<int> descriptors;
-    for (const Part& part : parts_) descriptors.push_back(part.descriptor());
-    const kdump_status status =
-        kdump_open_fdset(context_.get(), static_cast<unsigned>(descriptors.size()), descriptors.data());
-    if (status != KDUMP_OK)
-      throw InputError(fmt::format("{}: libkdumpfile cannot open the dump: {}; copy it again",
-                                   parts_.front().source->path(), kdump_get_err(context_.get())));
+  std::optional<Unread> read_page(uint64_t address, std::span<std::byte, kPageSize> out) {
+    const auto location = locate(address);
+    if (!location.has_value()) return location.unread();
+    const PageDescriptor& descriptor = location->descriptor;
+    const bool stored = descriptor.flags == 0;
+    const auto raw = stored ? std::span<std::byte>(out) : std::span(compressed_).first(descriptor.size);
+    if (stored || descriptor.flags == kCompressedZlib || parts_[location->part].source->has_gaps()) {
+      ByteSource& source = *parts_[location->part].source;
+      if (source.read_at(descriptor.offset, raw) != raw.size())
+        return unread(UnreadReason::kBeyondEnd, address,
+                      fmt::format("file offset {:#x} is missing", descriptor.offset));
+    }
+    if (stored) return std::nullopt;
+    if (descriptor.flags == kCompressedZlib) {
+      if (auto error = zlib_.decode(raw, out))
+        return unread(UnreadReason::kCorrupt, address, std::move(*error));
+      return std::nullopt;
+    }
+    if (!library_ && library_error_.empty()) library_ = open_kdump_library(library_parts(), library_error_);
+    if (!library_) return unread(UnreadReason::kUnsupported, address, library_error_);
+    return library_->read_page(address, location->part, location->descriptor_offset, descriptor, out);
+  }
+
+  /// Headers without anything that points out of the file.
+  std::vector<KdumpLibraryPart> library_parts() {
+    std::vector<KdumpLibraryPart> result;
+    for (const Part& part : parts_) {
+      KdumpLibraryPart item{part.source.get(), part.header, part.sub, !part.repairs.empty(),
+                            part.descriptors_offset};
+      const auto drop_unless_sound = [&](uint64_t& offset, uint64_t& size, uint64_t limit) {
+        const uint64_t file_size = part.source->size();
+        if (size <= limit && offset <= file_size && size <= file_size - offset) return;
+        offset = size = 0;
+        item.repaired = true;
+      };
+      if (part.header.header_version >= 3)
+        drop_unless_sound(item.sub.offset_vmcoreinfo, item.sub.size_vmcoreinfo, 1 << 16);
+      if (part.header.header_version >= 4)
+        drop_unless_sound(item.sub.offset_note, item.sub.size_note, kMaxNotesSize);
+      if (part.header.header_version >= 5)
+        drop_unless_sound(item.sub.offset_eraseinfo, item.sub.size_eraseinfo, 1 << 20);
+      if (part.header.header_version >= 6) item.sub.max_mapnr_64 = part.max_mapnr;
+      item.header.max_mapnr = static_cast<uint32_t>(std::min<uint64_t>(part.max_mapnr, UINT32_MAX));
+      item.header.bitmap_blocks =
+          static_cast<uint32_t>((part.descriptors_offset - part.bitmap_offset) / kKdumpBlockSize);
+      result.push_back(item);
+    }
+    return result;
   }
 
   std::vector<Part> parts_;  // ascending by page frame
@@ -462,8 +421,12 @@ class KdumpContainer : public Container {
   const Part* cached_part_ = nullptr;
   uint64_t cached_first_ = 0;
   std::vector<PageDescriptor> cached_;
-  uint64_t checked_pfn_ = UINT64_MAX;  // the last page that passed check_page()
-  std::unique_ptr<kdump_ctx_t, KdumpDeleter> context_;
+  std::array<std::byte, kMaxCompressedSize> compressed_;
+  uint64_t page_address_ = UINT64_MAX;     // of page_
+  std::array<std::byte, kPageSize> page_;  // the last one of which a part was read
+  ZlibDecoder zlib_;
+  std::unique_ptr<KdumpLibrary> library_;
+  std::string library_error_;
 };
 
 }  // namespace

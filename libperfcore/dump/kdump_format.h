@@ -69,11 +69,14 @@ static_assert(sizeof(KdumpSubHeader) == 104);
 struct PageDescriptor {
   uint64_t offset;
   uint32_t size;
-  uint32_t flags;  ///< one of the kCompressed bits, 0 for a page as it is
+  uint32_t flags;  ///< one of the kCompressed bits, 0 for a page stored as it is
   uint64_t page_flags;
 };
 static_assert(sizeof(PageDescriptor) == 24);
 
 inline constexpr uint32_t kCompressedZlib = 0x1;
+inline constexpr uint32_t kCompressedLzo = 0x2;
+inline constexpr uint32_t kCompressedSnappy = 0x4;
+inline constexpr uint32_t kCompressedZstd = 0x20;
 
 }  // namespace perfcore

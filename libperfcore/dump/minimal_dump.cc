@@ -1,222 +1,339 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//
-// Writes a valid vmcore that holds only some pages of another: kdump-compressed (zlib) or ELF.
+// write_minimal_dump(): a valid vmcore of the given pages only.
 #include <elf.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
-#include <utility>
 
 #include "dump/kdump_format.h"
+#include "dump/kernel_map.h"
+#include "dump/minimal_note.h"
 #include "dump/notes.h"
+#include "dump/page_table.h"
+#include "dump/zlib_page.h"
 #include "perfcore/dump.h"
 
 namespace perfcore {
 namespace {
 
-constexpr uint64_t kStartKernelMap = 0xffffffff80000000;  // __START_KERNEL_map, asm/page_64_types.h
+constexpr int32_t kHeaderVersion = 6;
+/// Everything that can be left out was left out.
+constexpr int32_t kDumpLevel = 31;
+/// struct new_utsname: six strings of 65 bytes (include/uapi/linux/utsname.h).
+constexpr size_t kUtsFieldSize = 65;
 
-/// A file written front to back, with places filled in later.
+constexpr uint64_t round_up(uint64_t value, uint64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+
+/// Written beside the output and renamed at the end, so that there is never half a dump under its name.
 class OutputFile {
  public:
-  explicit OutputFile(const std::string& path)
-      : path_(path), fd_(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)) {
+  explicit OutputFile(std::string path) : path_(std::move(path)), temporary_(path_ + ".part") {
+    fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd_ < 0) fail();
   }
   ~OutputFile() {
-    if (fd_ >= 0) close(fd_);
+    if (fd_ >= 0) {
+      close(fd_);
+      unlink(temporary_.c_str());
+    }
   }
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
-  void write_at(uint64_t offset, const void* bytes, size_t size) {
-    const auto* at = static_cast<const char*>(bytes);
-    size_t done = 0;
-    while (done < size) {
-      const ssize_t n = pwrite(fd_, at + done, size - done, static_cast<off_t>(offset + done));
+  void write(uint64_t offset, std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+      const ssize_t n = pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0) fail();
-      done += static_cast<size_t>(n);
+      offset += static_cast<uint64_t>(n);
+      bytes = bytes.subspan(static_cast<size_t>(n));
+      size_ = std::max(size_, offset);
     }
-    size_ = std::max(size_, offset + size);
   }
-  uint64_t size() const { return size_; }
-  void finish() {
-    const int fd = std::exchange(fd_, -1);
-    if (close(fd) != 0) fail();
+  template <typename T>
+  void write_record(uint64_t offset, const T& record) {
+    write(offset, std::as_bytes(std::span(&record, 1)));
+  }
+  void write(uint64_t offset, std::string_view text) { write(offset, std::as_bytes(std::span(text))); }
+
+  /// \return bytes of the file.
+  uint64_t commit(uint64_t min_size) {
+    size_ = std::max(size_, min_size);
+    if (ftruncate(fd_, static_cast<off_t>(size_)) != 0 || rename(temporary_.c_str(), path_.c_str()) != 0)
+      fail();
+    close(fd_);
+    fd_ = -1;
+    return size_;
   }
 
  private:
   [[noreturn]] void fail() const {
-    throw InputError(
-        fmt::format("cannot write {}: {}; name a place with room by -o", path_, std::strerror(errno)));
+    throw InputError(fmt::format("cannot write {}: {}; choose a directory that is writable and has space",
+                                 path_, std::strerror(errno)));
   }
 
   std::string path_;
-  int fd_;
+  std::string temporary_;
+  int fd_ = -1;
   uint64_t size_ = 0;
 };
 
-uint64_t round_up(uint64_t value, uint64_t to) {
-  return (value + to - 1) / to * to;
-}
+/// Collects pages that the original lacks as runs.
+class UnreadCollector {
+ public:
+  void add(uint64_t pfn, UnreadReason reason) {
+    if (!runs_.empty() && runs_.back().end_pfn == pfn && runs_.back().reason == reason)
+      runs_.back().end_pfn++;
+    else
+      runs_.push_back({pfn, pfn + 1, reason});
+  }
+  std::vector<UnreadPages> take() { return std::move(runs_); }
 
-struct Page {
-  uint64_t pfn = 0;
-  std::vector<std::byte> bytes;
+ private:
+  std::vector<UnreadPages> runs_;
 };
 
-/// Calls f(page) for each page of the set that can be read, in order.
-template <typename F>
-void for_each_page(Dump& dump, const PageSet& pages, F&& f) {
-  Page page;
-  page.bytes.resize(kPageSize);
-  for (const uint64_t pfn : pages) {
-    page.pfn = pfn;
-    if (!dump.physical().read(pfn * kPageSize, page.bytes)) f(page);
-  }
+void refuse_to_overwrite(const Dump& dump, const std::string& output) {
+  struct stat a {
+  }, b{};
+  if (stat(dump.path().c_str(), &a) == 0 && stat(output.c_str(), &b) == 0 && a.st_dev == b.st_dev &&
+      a.st_ino == b.st_ino)
+    throw InputError(fmt::format("{} is the dump itself; choose another output", output));
 }
 
-/// The notes of the dump; VMCOREINFO is added where it was not among them.
-std::string notes_of(Dump& dump, size_t* vmcoreinfo_at) {
-  std::string notes = dump.raw_notes();
-  const std::string& text = dump.vmcoreinfo().text();
-  if (!text.empty() && parse_notes(notes).vmcoreinfo.empty())
-    notes += make_note(kVmcoreInfoNoteName, 0, text);
-  const size_t found = text.empty() ? std::string::npos : notes.find(text);
-  *vmcoreinfo_at = found == std::string::npos ? 0 : found;
+/// The pages, ascending and once each, and with them the top-level page table, without which no tool gets
+/// anywhere.
+PageSet complete(Dump& dump, PageSet pages) {
+  if (const auto root = dump.vmcoreinfo().symbol("swapper_pg_dir")) {
+    const auto physical = dump.virtual_to_physical(*root);
+    if (physical.has_value()) pages.push_back(*physical / kPageSize);
+  }
+  std::sort(pages.begin(), pages.end());
+  pages.erase(std::unique(pages.begin(), pages.end()), pages.end());
+  return pages;
+}
+
+/// Notes of the original as far as they are sound; VMCOREINFO is added where it was not a note.
+std::string copy_notes(const Dump& dump) {
+  std::string notes;
+  bool has_vmcoreinfo = false;
+  for_each_note(dump.raw_notes(), [&](const Note& note) {
+    // A minimal dump made from a minimal dump gets a note of its own.
+    if (note.name.empty() || note.name == kMinimalNoteName) return;
+    has_vmcoreinfo = has_vmcoreinfo || note.name == kVmcoreInfoNoteName;
+    notes += make_note(note.name, note.type, note.content);
+  });
+  if (!has_vmcoreinfo && !dump.vmcoreinfo().empty())
+    notes += make_note(kVmcoreInfoNoteName, 0, dump.vmcoreinfo().text());
   return notes;
 }
 
-class KdumpWriter {
- public:
-  KdumpWriter(Dump& dump, const PageSet& pages, const std::string& path)
-      : dump_(dump), pages_(pages), file_(path) {}
+std::optional<uint64_t> phys_base_of(Dump& dump) {
+  if (const auto base = dump.vmcoreinfo().number("phys_base")) return static_cast<uint64_t>(*base);
+  const auto text = dump.vmcoreinfo().symbol("_stext");
+  if (!text || *text < kKernelImageMap) return std::nullopt;
+  const auto physical = dump.virtual_to_physical(*text);
+  if (!physical.has_value()) return std::nullopt;
+  return *physical - (*text - kKernelImageMap);
+}
 
-  uint64_t write() {
-    const uint64_t end_pfn = end_of_memory();
-    size_t vmcoreinfo_at = 0;
-    const std::string notes = notes_of(dump_, &vmcoreinfo_at);
-    const uint64_t notes_offset = kKdumpBlockSize + sizeof(KdumpSubHeader);
-    const uint64_t sub_blocks =
-        (sizeof(KdumpSubHeader) + notes.size() + kKdumpBlockSize - 1) / kKdumpBlockSize;
-    const uint64_t bitmap_blocks =
-        std::max<uint64_t>(1, round_up(end_pfn, kPagesPerBitmapBlock) / kPagesPerBitmapBlock);
-    const uint64_t bitmaps = (1 + sub_blocks) * kKdumpBlockSize;
-    const uint64_t descriptors = bitmaps + 2 * bitmap_blocks * kKdumpBlockSize;
-    file_.write_at(notes_offset, notes.data(), notes.size());
-    write_pages(bitmaps, bitmap_blocks * kKdumpBlockSize, descriptors, end_pfn);
-    write_headers(static_cast<int32_t>(sub_blocks), static_cast<uint32_t>(2 * bitmap_blocks), end_pfn,
-                  notes_offset, notes.size(), vmcoreinfo_at);
-    file_.finish();
-    return file_.size();
-  }
-
- private:
-  uint64_t end_of_memory() const {
-    uint64_t end = pages_.empty() ? 0 : pages_.back() + 1;
-    for (const auto& range : dump_.physical().ranges()) end = std::max(end, range.end / kPageSize);
-    return end;
-  }
-
-  void write_pages(uint64_t bitmaps, uint64_t bitmap_size, uint64_t descriptors, uint64_t end_pfn) {
-    // First bitmap: memory that exists. Second: what is in this file. The rest reads as "excluded".
-    std::vector<uint8_t> exists(bitmap_size), dumped(bitmap_size);
-    for (const auto& range : dump_.physical().ranges())
-      for (uint64_t pfn = range.begin / kPageSize; pfn < range.end / kPageSize && pfn < end_pfn; pfn++)
-        exists[pfn / 8] |= static_cast<uint8_t>(1 << pfn % 8);
-    uint64_t data = descriptors + pages_.size() * sizeof(PageDescriptor);
-    uint64_t count = 0;
-    std::vector<Bytef> compressed(compressBound(kPageSize));
-    for_each_page(dump_, pages_, [&](const Page& page) {
-      uLongf size = compressed.size();
-      const bool smaller =
-          compress2(compressed.data(), &size, reinterpret_cast<const Bytef*>(page.bytes.data()), kPageSize,
-                    Z_BEST_COMPRESSION) == Z_OK &&
-          size < kPageSize;
-      PageDescriptor descriptor{data, static_cast<uint32_t>(smaller ? size : kPageSize),
-                                smaller ? kCompressedZlib : 0, 0};
-      file_.write_at(data, smaller ? static_cast<const void*>(compressed.data()) : page.bytes.data(),
-                     descriptor.size);
-      file_.write_at(descriptors + count * sizeof descriptor, &descriptor, sizeof descriptor);
-      data += descriptor.size;
-      count++;
-      exists[page.pfn / 8] |= static_cast<uint8_t>(1 << page.pfn % 8);
-      dumped[page.pfn / 8] |= static_cast<uint8_t>(1 << page.pfn % 8);
-    });
-    file_.write_at(bitmaps, exists.data(), exists.size());
-    file_.write_at(bitmaps + bitmap_size, dumped.data(), dumped.size());
-  }
-
-  void write_headers(int32_t sub_blocks, uint32_t bitmap_blocks, uint64_t end_pfn, uint64_t notes_offset,
-                     uint64_t notes_size, size_t vmcoreinfo_at) {
-    const VmcoreInfo& info = dump_.vmcoreinfo();
-    DiskDumpHeader header{};
-    std::memcpy(header.signature, kKdumpSignature, sizeof header.signature);
-    header.header_version = 6;
-    const auto copy = [](char(&to)[65], std::string_view from) {
-      std::memcpy(to, from.data(), std::min<size_t>(from.size(), 64));
-    };
-    copy(header.sysname, "Linux");
-    copy(header.machine, "x86_64");
-    copy(header.release, info.get("OSRELEASE").value_or(""));
-    if (const auto time = info.get("CRASHTIME"))
-      header.timestamp_seconds = std::atoll(std::string(*time).c_str());
-    header.status = kCompressedZlib;
-    header.block_size = kKdumpBlockSize;
-    header.sub_hdr_size = sub_blocks;
-    header.bitmap_blocks = bitmap_blocks;
-    header.max_mapnr = static_cast<uint32_t>(std::min<uint64_t>(end_pfn, UINT32_MAX));
-    header.nr_cpus = static_cast<int32_t>(std::max<size_t>(1, dump_.cpu_status().size()));
-    KdumpSubHeader sub{};
-    sub.phys_base = static_cast<uint64_t>(info.number("phys_base").value_or(0));
-    sub.dump_level = 31;
-    sub.offset_note = notes_size ? notes_offset : 0;
-    sub.size_note = notes_size;
-    if (vmcoreinfo_at) {
-      sub.offset_vmcoreinfo = notes_offset + vmcoreinfo_at;
-      sub.size_vmcoreinfo = info.text().size();
-    }
-    sub.max_mapnr_64 = end_pfn;
-    file_.write_at(0, &header, sizeof header);
-    file_.write_at(kKdumpBlockSize, &sub, sizeof sub);
-  }
-
-  Dump& dump_;
-  const PageSet& pages_;
-  OutputFile file_;
-};
-
-/// Joins pages that follow each other into segments, with the virtual addresses that other tools translate
-/// by.
-uint64_t write_elf(Dump& dump, const PageSet& pages, const std::string& path) {
-  struct Segment {
-    uint64_t begin, end;  // pfn
+/// The names of the system as the kernel has them; without them at least the release.
+void fill_utsname(Dump& dump, DiskDumpHeader& header) {
+  char(*const fields[])[kUtsFieldSize] = {&header.sysname, &header.nodename, &header.release,
+                                          &header.version, &header.machine,  &header.domainname};
+  const auto symbol = dump.vmcoreinfo().symbol("init_uts_ns");
+  const auto offset = dump.vmcoreinfo().get("OFFSET(uts_namespace.name)");
+  std::array<char, 6 * kUtsFieldSize> names{};
+  // struct uts_namespace began with a reference count until 5.11.
+  if (symbol && offset && (*offset == "0" || *offset == "4") &&
+      !dump.memory().read(*symbol + static_cast<uint64_t>(offset->front() - '0'),
+                          std::as_writable_bytes(std::span(names))))
+    for (size_t i = 0; i < std::size(fields); i++)
+      std::memcpy(*fields[i], names.data() + i * kUtsFieldSize, kUtsFieldSize - 1);
+  const auto set = [](char(&field)[kUtsFieldSize], std::string_view value) {
+    if (field[0] == '\0') value.copy(field, sizeof(field) - 1);
   };
-  std::vector<Segment> segments;
-  // A page that the original lacks must be missing here too, not zero.
-  PageSet readable;
-  for_each_page(dump, pages, [&](const Page& page) { readable.push_back(page.pfn); });
-  for (const uint64_t pfn : readable) {
-    if (!segments.empty() && segments.back().end == pfn)
-      segments.back().end++;
-    else
-      segments.push_back({pfn, pfn + 1});
+  set(header.sysname, "Linux");
+  set(header.release, dump.vmcoreinfo().get("OSRELEASE").value_or(""));
+  // Readers tell the architecture by this field; a damaged one would keep them out.
+  std::fill(std::begin(header.machine), std::end(header.machine), '\0');
+  set(header.machine, "x86_64");
+}
+
+void set_bits(std::vector<std::byte>& block, uint64_t block_begin, uint64_t begin, uint64_t end) {
+  begin = std::max(begin, block_begin);
+  end = std::min(end, block_begin + kPagesPerBitmapBlock);
+  for (uint64_t pfn = begin; pfn < end; pfn++)
+    block[(pfn - block_begin) / 8] |= std::byte{1} << ((pfn - block_begin) % 8);
+}
+
+uint64_t write_kdump(Dump& dump, const PageSet& pages, const std::string& output) {
+  const auto ranges = dump.physical().ranges();
+  uint64_t max_mapnr = pages.empty() ? 0 : pages.back() + 1;
+  for (const auto& range : ranges) max_mapnr = std::max(max_mapnr, (range.end + kPageSize - 1) / kPageSize);
+
+  std::string notes = copy_notes(dump);
+  const uint64_t bitmap_blocks = (max_mapnr + kPagesPerBitmapBlock - 1) / kPagesPerBitmapBlock;
+  const uint64_t notes_offset = kKdumpBlockSize + sizeof(KdumpSubHeader);
+
+  // The note about unread pages is complete only when all pages were read, and it lies before them: leave
+  // room for the worst case, in which every other page is unread.
+  const uint64_t own_note_room = 256 + pages.size() * 48;
+  const uint64_t sub_blocks =
+      round_up(sizeof(KdumpSubHeader) + notes.size() + own_note_room, kKdumpBlockSize) / kKdumpBlockSize;
+  const uint64_t bitmap_offset = kKdumpBlockSize * (1 + sub_blocks);
+  const uint64_t descriptors_offset = bitmap_offset + 2 * bitmap_blocks * kKdumpBlockSize;
+
+  OutputFile file(output);
+  std::vector<PageDescriptor> descriptors;
+  PageSet dumped;
+  UnreadCollector unread;
+  ZlibEncoder encoder;
+  std::array<std::byte, kPageSize> page;
+  std::optional<PageDescriptor> zero_page;
+  uint64_t position = descriptors_offset + pages.size() * sizeof(PageDescriptor);
+  for (const uint64_t pfn : pages) {
+    if (const auto failure = dump.physical().read(pfn * kPageSize, page)) {
+      unread.add(pfn, failure->reason);
+      continue;
+    }
+    dumped.push_back(pfn);
+    const bool is_zero = std::all_of(page.begin(), page.end(), [](std::byte b) { return b == std::byte{0}; });
+    if (is_zero && zero_page) {
+      descriptors.push_back(*zero_page);
+      continue;
+    }
+    const auto compressed = encoder.encode(page);
+    const std::span<const std::byte> data = compressed ? *compressed : std::span<const std::byte>(page);
+    descriptors.push_back(
+        {position, static_cast<uint32_t>(data.size()), compressed ? kCompressedZlib : uint32_t{0}, 0});
+    if (is_zero) zero_page = descriptors.back();
+    file.write(position, data);
+    position += data.size();
   }
-  if (segments.size() + 1 >= PN_XNUM)
-    throw InputError(fmt::format("{} separate pieces of memory do not fit into an ELF dump; leave --elf away",
-                                 segments.size()));
-  size_t vmcoreinfo_at = 0;
-  const std::string notes = notes_of(dump, &vmcoreinfo_at);
-  const auto direct_map = dump.vmcoreinfo().number("PAGE_OFFSET");
-  OutputFile file(path);
-  const uint64_t notes_offset = sizeof(Elf64_Ehdr) + (segments.size() + 1) * sizeof(Elf64_Phdr);
-  uint64_t data = round_up(notes_offset + notes.size(), kPageSize);
+
+  notes += make_note(kMinimalNoteName, kMinimalNoteType, format_minimal_info({dump.format(), unread.take()}));
+  DiskDumpHeader header{};
+  std::memcpy(header.signature, kKdumpSignature, sizeof(header.signature));
+  header.header_version = kHeaderVersion;
+  fill_utsname(dump, header);
+  if (const auto time = dump.vmcoreinfo().get("CRASHTIME"))
+    std::from_chars(time->data(), time->data() + time->size(), header.timestamp_seconds);
+  header.status = kCompressedZlib;
+  header.block_size = static_cast<int32_t>(kKdumpBlockSize);
+  header.sub_hdr_size = static_cast<int32_t>(sub_blocks);
+  header.bitmap_blocks = static_cast<uint32_t>(2 * bitmap_blocks);
+  header.max_mapnr = static_cast<uint32_t>(std::min<uint64_t>(max_mapnr, UINT32_MAX));
+  header.nr_cpus = std::max(1, static_cast<int32_t>(dump.cpu_status().size()));
+  KdumpSubHeader sub{};
+  sub.phys_base = phys_base_of(dump).value_or(0);
+  sub.dump_level = kDumpLevel;
+  sub.offset_note = notes_offset;
+  sub.size_note = notes.size();
+  if (const Notes parsed = parse_notes(notes); !parsed.vmcoreinfo.empty()) {
+    sub.offset_vmcoreinfo = notes_offset + notes.find(parsed.vmcoreinfo);
+    sub.size_vmcoreinfo = parsed.vmcoreinfo.size();
+  }
+  sub.max_mapnr_64 = max_mapnr;
+  file.write_record(0, header);
+  file.write_record(kKdumpBlockSize, sub);
+  file.write(notes_offset, notes);
+
+  // Blocks of bitmaps without a bit stay holes of the file.
+  for (uint64_t block = 0; block < bitmap_blocks; block++) {
+    const uint64_t begin = block * kPagesPerBitmapBlock;
+    std::vector<std::byte> existing(kKdumpBlockSize), present(kKdumpBlockSize);
+    for (const auto& range : ranges)
+      set_bits(existing, begin, range.begin / kPageSize, (range.end + kPageSize - 1) / kPageSize);
+    const auto first = std::lower_bound(dumped.begin(), dumped.end(), begin);
+    for (auto pfn = first; pfn != dumped.end() && *pfn < begin + kPagesPerBitmapBlock; ++pfn) {
+      set_bits(existing, begin, *pfn, *pfn + 1);
+      set_bits(present, begin, *pfn, *pfn + 1);
+    }
+    const uint64_t offset = bitmap_offset + block * kKdumpBlockSize;
+    file.write(offset, existing);
+    if (first != dumped.end() && *first < begin + kPagesPerBitmapBlock)
+      file.write(offset + bitmap_blocks * kKdumpBlockSize, present);
+  }
+  file.write(descriptors_offset, std::as_bytes(std::span(descriptors)));
+  return file.commit(descriptors_offset);
+}
+
+/// Whether the kernel's image mapping leads to this page, so that it may be listed under that address.
+bool is_in_image(Dump& dump, uint64_t pfn, uint64_t phys_base) {
+  const uint64_t offset = pfn * kPageSize - phys_base;
+  if (offset >= kMaxKernelImageSize) return false;
+  return dump.virtual_to_physical(kKernelImageMap + offset).is(pfn * kPageSize);
+}
+
+/// page_offset_base, which the kernel exports nowhere, from the page tables.
+std::optional<uint64_t> direct_map_base_of(Dump& dump) {
+  const auto root = dump.vmcoreinfo().symbol("swapper_pg_dir");
+  if (!root) return std::nullopt;
+  const auto physical = dump.virtual_to_physical(*root);
+  if (!physical.has_value()) return std::nullopt;
+  PageTableSetup setup;
+  setup.root = *physical;
+  setup.levels = dump.vmcoreinfo().number("pgtable_l5_enabled").value_or(0) != 0 ? 5 : 4;
+  setup.sme_mask = static_cast<uint64_t>(dump.vmcoreinfo().number("sme_mask").value_or(0));
+  return PageTable(dump.physical(), setup).direct_map_base();
+}
+
+uint64_t write_elf(Dump& dump, const PageSet& pages, const std::string& output) {
+  // Pages that no segment lists are known to be missing; a hole within a segment would be zeros to other
+  // tools.
+  UnreadCollector unread;
+  PageSet present;
+  std::array<std::byte, kPageSize> page;
+  for (const uint64_t pfn : pages) {
+    if (const auto failure = dump.physical().read(pfn * kPageSize, page))
+      unread.add(pfn, failure->reason);
+    else
+      present.push_back(pfn);
+  }
+  std::string notes = copy_notes(dump);
+  notes += make_note(kMinimalNoteName, kMinimalNoteType, format_minimal_info({dump.format(), unread.take()}));
+
+  // Tools translate by p_vaddr: the direct map for every page, and the kernel image once more for its pages.
+  const auto direct_map = direct_map_base_of(dump);
+  const auto phys_base = phys_base_of(dump);
+  std::vector<Elf64_Phdr> segments(1);
+  std::vector<Elf64_Phdr> image;
+  const auto extend = [](std::vector<Elf64_Phdr>& list, uint64_t physical, uint64_t virtual_address,
+                         uint64_t index) {
+    if (!list.empty() && list.back().p_type == PT_LOAD &&
+        list.back().p_paddr + list.back().p_memsz == physical) {
+      list.back().p_filesz += kPageSize;
+      list.back().p_memsz += kPageSize;
+      return;
+    }
+    Elf64_Phdr segment{};
+    segment.p_type = PT_LOAD;
+    segment.p_flags = PF_R | PF_W | PF_X;
+    segment.p_offset = index * kPageSize;  // of the page data; moved when the headers are complete
+    segment.p_vaddr = virtual_address;
+    segment.p_paddr = physical;
+    segment.p_filesz = segment.p_memsz = kPageSize;
+    segment.p_align = kPageSize;
+    list.push_back(segment);
+  };
+  for (size_t i = 0; i < present.size(); i++) {
+    const uint64_t physical = present[i] * kPageSize;
+    extend(segments, physical, direct_map ? *direct_map + physical : 0, i);
+    if (phys_base && is_in_image(dump, present[i], *phys_base))
+      extend(image, physical, kKernelImageMap + physical - *phys_base, i);
+  }
+  segments.insert(segments.end(), image.begin(), image.end());
+
   Elf64_Ehdr header{};
   std::memcpy(header.e_ident, ELFMAG, SELFMAG);
   header.e_ident[EI_CLASS] = ELFCLASS64;
@@ -225,51 +342,46 @@ uint64_t write_elf(Dump& dump, const PageSet& pages, const std::string& path) {
   header.e_type = ET_CORE;
   header.e_machine = EM_X86_64;
   header.e_version = EV_CURRENT;
-  header.e_phoff = sizeof header;
-  header.e_ehsize = sizeof header;
+  header.e_ehsize = sizeof(Elf64_Ehdr);
   header.e_phentsize = sizeof(Elf64_Phdr);
-  header.e_phnum = static_cast<Elf64_Half>(segments.size() + 1);
-  file.write_at(0, &header, sizeof header);
-  Elf64_Phdr note{};
-  note.p_type = PT_NOTE;
-  note.p_offset = notes_offset;
-  note.p_filesz = note.p_memsz = notes.size();
-  file.write_at(sizeof header, &note, sizeof note);
-  file.write_at(notes_offset, notes.data(), notes.size());
-  // Where the kernel image lies in physical memory, and how it is mapped.
-  const auto text = dump.vmcoreinfo().symbol("_stext");
-  const auto phys_base = dump.vmcoreinfo().number("phys_base");
-  for (size_t i = 0; i < segments.size(); i++) {
-    Elf64_Phdr load{};
-    load.p_type = PT_LOAD;
-    load.p_flags = PF_R | PF_W | PF_X;
-    load.p_offset = data;
-    load.p_paddr = segments[i].begin * kPageSize;
-    load.p_filesz = load.p_memsz = (segments[i].end - segments[i].begin) * kPageSize;
-    load.p_align = kPageSize;
-    if (direct_map) load.p_vaddr = static_cast<uint64_t>(*direct_map) + load.p_paddr;
-    if (text && phys_base) {
-      const uint64_t image = *text - kStartKernelMap + static_cast<uint64_t>(*phys_base);
-      if (load.p_paddr <= image && image < load.p_paddr + load.p_memsz)
-        load.p_vaddr = load.p_paddr - static_cast<uint64_t>(*phys_base) + kStartKernelMap;
-    }
-    file.write_at(sizeof header + (i + 1) * sizeof load, &load, sizeof load);
-    std::vector<std::byte> bytes(kPageSize);
-    for (uint64_t pfn = segments[i].begin; pfn < segments[i].end; pfn++, data += kPageSize)
-      if (!dump.physical().read(pfn * kPageSize, bytes)) file.write_at(data, bytes.data(), bytes.size());
+  header.e_phoff = sizeof(Elf64_Ehdr);
+  header.e_phnum = static_cast<Elf64_Half>(std::min<size_t>(segments.size(), PN_XNUM));
+  uint64_t notes_offset = header.e_phoff + segments.size() * sizeof(Elf64_Phdr);
+  Elf64_Shdr section{};
+  if (segments.size() >= PN_XNUM) {
+    section.sh_info = static_cast<Elf64_Word>(segments.size());
+    header.e_shoff = notes_offset;
+    header.e_shentsize = sizeof(Elf64_Shdr);
+    header.e_shnum = 1;
+    notes_offset += sizeof(Elf64_Shdr);
   }
-  file.finish();
-  return file.size();
+  segments[0].p_type = PT_NOTE;
+  segments[0].p_offset = notes_offset;
+  segments[0].p_filesz = segments[0].p_memsz = notes.size();
+  const uint64_t data_offset = round_up(notes_offset + notes.size(), kPageSize);
+  for (Elf64_Phdr& segment : std::span(segments).subspan(1)) segment.p_offset += data_offset;
+
+  OutputFile file(output);
+  file.write_record(0, header);
+  file.write(header.e_phoff, std::as_bytes(std::span(segments)));
+  if (header.e_shnum != 0) file.write_record(header.e_shoff, section);
+  file.write(notes_offset, notes);
+  for (size_t i = 0; i < present.size(); i++) {
+    if (dump.physical().read(present[i] * kPageSize, page))
+      throw InputError(fmt::format("{}: page {:#x} cannot be read any more; is the file being changed?",
+                                   dump.path(), present[i] * kPageSize));
+    file.write(data_offset + i * kPageSize, page);
+  }
+  return file.commit(data_offset);
 }
 
 }  // namespace
 
 uint64_t write_minimal_dump(Dump& dump, const PageSet& pages, const std::string& output,
                             const ExtractOptions& options) {
-  PageSet sorted = pages;
-  std::sort(sorted.begin(), sorted.end());
-  sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
-  return options.elf ? write_elf(dump, sorted, output) : KdumpWriter(dump, sorted, output).write();
+  refuse_to_overwrite(dump, output);
+  const PageSet all = complete(dump, pages);
+  return options.elf ? write_elf(dump, all, output) : write_kdump(dump, all, output);
 }
 
 }  // namespace perfcore

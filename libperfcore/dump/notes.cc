@@ -5,6 +5,8 @@
 
 #include <cstring>
 
+#include "dump/minimal_note.h"
+
 namespace perfcore {
 namespace {
 
@@ -65,22 +67,26 @@ size_t align4(size_t size) {
 
 }  // namespace
 
-Notes parse_notes(std::string_view raw) {
-  Notes notes;
+bool for_each_note(std::string_view raw, const std::function<void(const Note&)>& f) {
   while (raw.size() >= sizeof(Elf64_Nhdr)) {
     const auto header = *record<Elf64_Nhdr>(raw);
     const size_t name_at = sizeof(Elf64_Nhdr);
     const size_t content_at = name_at + align4(header.n_namesz);
-    if (content_at + size_t{header.n_descsz} > raw.size()) {
-      notes.malformed++;
-      break;
-    }
+    if (content_at + size_t{header.n_descsz} > raw.size()) return false;
     std::string_view name = raw.substr(name_at, header.n_namesz);
     name = name.substr(0, name.find('\0'));
-    const std::string_view content = raw.substr(content_at, header.n_descsz);
-    // A kernel writes an empty note where a CPU did not answer; the kexec code pads with zeros.
-    if (name == "CORE" && header.n_type == NT_PRSTATUS) {
-      if (const auto status = record<ElfPrstatus>(content)) {
+    f({name, header.n_type, raw.substr(content_at, header.n_descsz)});
+    raw.remove_prefix(std::min(raw.size(), content_at + align4(header.n_descsz)));
+  }
+  return true;
+}
+
+Notes parse_notes(std::string_view raw) {
+  Notes notes;
+  // Zeros, with which the kernel pads its notes, read as notes without name and content.
+  const bool whole = for_each_note(raw, [&](const Note& note) {
+    if (note.name == "CORE" && note.type == NT_PRSTATUS) {
+      if (const auto status = record<ElfPrstatus>(note.content)) {
         CpuStatus cpu;
         cpu.cpu = static_cast<int>(notes.cpus.size());
         cpu.pid = status->pid;
@@ -90,20 +96,22 @@ Notes parse_notes(std::string_view raw) {
       } else {
         notes.malformed++;
       }
-    } else if (name == "CORE" && (header.n_type == NT_AUXV || header.n_type == NT_FILE)) {
+    } else if (note.name == "CORE" && (note.type == NT_AUXV || note.type == NT_FILE)) {
       notes.of_a_process = true;
-    } else if (name == "QEMU") {
-      const auto state = record<QemuCpuState>(content);
+    } else if (note.name == "QEMU") {
+      const auto state = record<QemuCpuState>(note.content);
       if (state && state->version == 1)
         notes.hypervisor_cpus.push_back(
             {state->cs.selector, state->cr[3], state->cr[4], kernel_gs_base(*state)});
       else
         notes.malformed++;
-    } else if (name == kVmcoreInfoNoteName) {
-      notes.vmcoreinfo = content;
+    } else if (note.name == kVmcoreInfoNoteName) {
+      notes.vmcoreinfo = note.content;
+    } else if (note.name == kMinimalNoteName && note.type == kMinimalNoteType) {
+      notes.minimal = note.content;
     }
-    raw.remove_prefix(std::min(raw.size(), content_at + align4(header.n_descsz)));
-  }
+  });
+  if (!whole) notes.malformed++;
   // QEMU writes all NT_PRSTATUS first and then its own notes, both in the order of the CPUs.
   if (notes.hypervisor_cpus.size() == notes.cpus.size())
     for (size_t i = 0; i < notes.cpus.size(); i++)

@@ -14,7 +14,11 @@ constexpr uint64_t kBitsPerWord = 64;
 }  // namespace
 
 PageBitmap::PageBitmap(ByteSource& source, uint64_t offset, uint64_t bits)
-    : source_(source), offset_(offset), bits_(bits), block_(kKdumpBlockSize / sizeof(uint64_t)) {}
+    : source_(source),
+      offset_(offset),
+      bits_(bits),
+      block_(kKdumpBlockSize / sizeof(uint64_t)),
+      before_in_block_(block_.size()) {}
 
 uint64_t PageBitmap::block_count() const {
   return (bits_ + kPagesPerBitmapBlock - 1) / kPagesPerBitmapBlock;
@@ -30,6 +34,11 @@ const std::vector<uint64_t>& PageBitmap::block(uint64_t index) {
     const uint64_t in_block = bit % kPagesPerBitmapBlock;
     block_[in_block / kBitsPerWord] &= (uint64_t{1} << (in_block % kBitsPerWord)) - 1;
     bit += kBitsPerWord - in_block % kBitsPerWord;
+  }
+  uint16_t before = 0;
+  for (size_t i = 0; i < block_.size(); i++) {
+    before_in_block_[i] = before;
+    before = static_cast<uint16_t>(before + std::popcount(block_[i]));
   }
   block_index_ = index;
   return block_;
@@ -48,7 +57,8 @@ uint64_t PageBitmap::rank(uint64_t pfn) {
     uint64_t sum = 0;
     for (uint64_t i = 0; i < block_count(); i++) {
       before_.push_back(sum);
-      for (uint64_t word : block(i)) sum += static_cast<uint64_t>(std::popcount(word));
+      const uint64_t last = block(i).back();
+      sum += before_in_block_.back() + static_cast<uint64_t>(std::popcount(last));
     }
     before_.push_back(sum);
   }

@@ -35,8 +35,9 @@ class PageBitmap {
   uint64_t offset_;
   uint64_t bits_;
   uint64_t block_index_ = UINT64_MAX;
-  std::vector<uint64_t> block_;   // 4096 bytes as words
-  std::vector<uint64_t> before_;  // set bits before each block; empty until rank() was asked
+  std::vector<uint64_t> block_;            // 4096 bytes as words
+  std::vector<uint16_t> before_in_block_;  // set bits of the block before each word
+  std::vector<uint64_t> before_;           // set bits before each block; empty until rank() was asked
 };
 
 }  // namespace perfcore

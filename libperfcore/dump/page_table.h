@@ -42,6 +42,12 @@ class PageTable {
   /// Unread::address is `address`; Unread::detail says which entry of which level ended the walk.
   Reading<Translation> translate(uint64_t address);
 
+  /// page_offset_base, given or learnt from the tables.
+  std::optional<uint64_t> direct_map_base() {
+    learn_direct_map();
+    return setup_.direct_map_base;
+  }
+
   /// Forgets everything, so that the next translation reads the tables again.
   void flush();
 

@@ -2,16 +2,12 @@
 #include "dump/shadow_file.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <vector>
-
-#include "perfcore/reading.h"
 
 namespace perfcore {
 namespace {
@@ -48,17 +44,13 @@ bool write_all(int fd, uint64_t offset, std::span<const std::byte> bytes) {
 }  // namespace
 
 ShadowFile::ShadowFile(ByteSource& source) : source_(source), fd_(make_temporary_file(source.size())) {
-  if (fd_ >= 0 && ftruncate(fd_, static_cast<off_t>(source.size())) == 0) return;
-  const int error = errno;
-  if (fd_ >= 0) close(fd_);
-  throw InputError(
-      fmt::format("cannot make a temporary file of {} bytes to rearrange {}: {}; set TMPDIR to a directory "
-                  "with space, or rearrange it by makedumpfile -R",
-                  source.size(), source.path(), std::strerror(error)));
+  if (fd_ < 0 || ftruncate(fd_, static_cast<off_t>(source.size())) == 0) return;
+  close(fd_);
+  fd_ = -1;
 }
 
 ShadowFile::~ShadowFile() {
-  close(fd_);
+  if (fd_ >= 0) close(fd_);
 }
 
 bool ShadowFile::ensure(uint64_t offset, uint64_t size) {

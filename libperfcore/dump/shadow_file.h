@@ -17,12 +17,14 @@ namespace perfcore {
 /// to read is copied first. Only what is read is ever copied. One thread at a time.
 class ShadowFile {
  public:
-  /// Throws InputError when no temporary file can be made. `source` must outlive the shadow.
+  /// `source` must outlive the shadow.
   explicit ShadowFile(ByteSource& source);
   ~ShadowFile();
   ShadowFile(const ShadowFile&) = delete;
   ShadowFile& operator=(const ShadowFile&) = delete;
 
+  /// False when no temporary file could be made.
+  bool valid() const { return fd_ >= 0; }
   int descriptor() const { return fd_; }
   /// Copies what of [offset, offset + size) has not been copied yet. \return false when it cannot be written.
   bool ensure(uint64_t offset, uint64_t size);
