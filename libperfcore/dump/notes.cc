@@ -114,8 +114,10 @@ Notes parse_notes(std::string_view raw) {
   if (!whole) notes.malformed++;
   // QEMU writes all NT_PRSTATUS first and then its own notes, both in the order of the CPUs.
   if (notes.hypervisor_cpus.size() == notes.cpus.size())
-    for (size_t i = 0; i < notes.cpus.size(); i++)
+    for (size_t i = 0; i < notes.cpus.size(); i++) {
       notes.cpus[i].gs_base = notes.hypervisor_cpus[i].kernel_gs_base;
+      notes.cpus[i].pid = 0;  // what QEMU writes there is the number of the CPU plus one
+    }
   return notes;
 }
 
