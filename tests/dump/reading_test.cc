@@ -8,7 +8,9 @@
 namespace perfcore {
 namespace {
 
-Unread unread_at(uint64_t address) { return Unread{UnreadReason::kExcluded, address, "x", ""}; }
+Unread unread_at(uint64_t address) {
+  return Unread{UnreadReason::kExcluded, address, "x", ""};
+}
 
 TEST(Reading, UnreadNeverBecomesAValue) {
   Reading<int> r = unread_at(0x10);
@@ -36,7 +38,8 @@ TEST(Reading, TrueWinsOverUnreadInDisjunction) {
 TEST(Reading, MessageNamesPathAddressAndReason) {
   const Unread u{UnreadReason::kNotSaved, 0xffff888000001000, "per_cpu(cpu_hw_events, 1).events[0]", ""};
   EXPECT_EQ(u.message(),
-            "per_cpu(cpu_hw_events, 1).events[0] at 0xffff888000001000: page not saved in the dump (or all zero; an ELF "
+            "per_cpu(cpu_hw_events, 1).events[0] at 0xffff888000001000: page not saved in the dump (or all "
+            "zero; an ELF "
             "dump cannot tell)");
 }
 
