@@ -123,8 +123,11 @@ std::optional<PmiFault> pmi_fault(Diagnosis& diagnosis, int cpu) {
     }
   }
   if (!crash.fault_frame && crash.context == Context::kNmi) {
-    // The stack could not be unwound: the log's RIP must do.
-    fault.in_pmi = crash.function == "x86_perf_event_update" ||
+    // The stack could not be unwound: the log's RIP must do. These are who follows events[] first, by
+    // handler.
+    constexpr std::array<std::string_view, 4> kReaders = {"x86_perf_event_update", "x86_pmu_handle_irq",
+                                                          "handle_pmi_common", "intel_pmu_save_and_restart"};
+    fault.in_pmi = std::find(kReaders.begin(), kReaders.end(), crash.function) != kReaders.end() ||
                    (!fault.handler.empty() && crash.function == fault.handler);
   }
   const Type* event = diagnosis.kernel().type("struct perf_event");

@@ -608,8 +608,8 @@ class NullEvents {
                       d_.crash().fault_address.value_or(0)));
     } else {
       finding_.explanation.push_back(
-          fmt::format("The next PMU interrupt (an NMI) on CPU {} will take events[{}] = NULL. It has not "
-                      "happened in this dump.",
+          fmt::format("The next PMU interrupt (an NMI) on CPU {} will take events[{}] = NULL. "
+                      "Nothing that could be read shows that it has happened.",
                       cpu, slot.index));
     }
   }
