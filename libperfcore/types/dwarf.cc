@@ -23,6 +23,7 @@
 #include "perfcore/reading.h"
 #include "perfcore/types.h"
 #include "types/dwarf_file.h"
+#include "types/dwarf_inlined.h"
 #include "types/dwarf_unit.h"
 
 namespace perfcore {
@@ -33,8 +34,6 @@ constexpr size_t kMaxName = 4096;
 /// Typedefs of qualifiers of arrays of typedefs: no kernel nests deeper. Damaged references can form chains
 /// without end.
 constexpr int kMaxAliasDepth = 64;
-/// Inlined calls in one another, with the lexical blocks between them.
-constexpr int kMaxInlineDepth = 256;
 /// Named things in all units kept open, some 100 bytes each. A triage needs about 50,000.
 constexpr size_t kMaxOpenEntries = 1'000'000;
 /// Type::id of inner dimensions of an array: the number of the dimension is above the DIE's offset.
@@ -72,6 +71,7 @@ constexpr Anchor kAnchors[] = {
      "log_next_idx clear_seq"},
     // kernel/module.c before 5.19 (cfc1d277891e, "module: Move all into module/")
     {"load_module", "kernel/module/main.c", "modules mod_tree module_memory module_layout mod_kallsyms"},
+    {"copy_thread", "arch/x86/kernel/process.c", "inactive_task_frame fork_frame"},
     {"uts_proc_notify", "kernel/utsname_sysctl.c", "uts_namespace"},
     {"update_vsyscall", "kernel/time/vsyscall.c", "timekeeper"},
     {"timekeeping_notify", "kernel/time/timekeeping.c", "tk_data timekeeper_data tk_core shadow_timekeeper"},
@@ -79,7 +79,8 @@ constexpr Anchor kAnchors[] = {
     {"perf_output_begin", "kernel/events/ring_buffer.c", "perf_buffer perf_output_handle"},
     {"perf_event_create_kernel_counter", "kernel/events/core.c",
      "perf_cpu_context perf_cpu_pmu_context pmus pmu_idr pmu_bus perf_swevent_enabled"},
-    {"perf_ibs_nmi_handler", "arch/x86/events/amd/ibs.c", "perf_ibs cpu_perf_ibs perf_ibs_op perf_ibs_fetch"},
+    {"perf_ibs_nmi_handler", "arch/x86/events/amd/ibs.c",
+     "perf_ibs cpu_perf_ibs ibs_states perf_ibs_op perf_ibs_fetch"},
     {"__register_nmi_handler", "arch/x86/kernel/nmi.c", "nmi_desc nmi_state nmi_stats nmi_cr2 nmi_dr7"},
     {"intel_pt_interrupt", "arch/x86/events/intel/pt.c", "pt pt_buffer pt_pmu pt_ctx"},
     {"kmem_cache_free", "mm/slub.c", "kmem_cache slab kmem_cache_cpu kmem_cache_node slab_caches"},
@@ -156,8 +157,6 @@ class Die {
   std::optional<uint64_t> member_location() const;
   /// What a reference refers to, from the start of .debug_info.
   std::optional<uint64_t> reference(Dwarf_Half attribute) const;
-  /// [begin, end) of its code.
-  std::vector<UnitRange> code() const;
   /// Calls visit(child) for each child.
   template <typename F>
   void for_each_child(F&& visit) const;
@@ -166,7 +165,6 @@ class Die {
   Attribute attribute(Dwarf_Half attribute) const;
   uint16_t form(const Attribute& attribute) const;
   std::optional<uint64_t> number_of(const Attribute& attribute) const;
-  std::optional<uint64_t> address(Dwarf_Half attribute) const;
 
   const Slice* slice_;
   Dwarf_Die handle_;
@@ -386,39 +384,6 @@ std::optional<uint64_t> Die::reference(Dwarf_Half name) const {
   }
 }
 
-std::optional<uint64_t> Die::address(Dwarf_Half name) const {
-  const Attribute attribute = this->attribute(name);
-  if (!attribute) return std::nullopt;
-  Error error(slice_->debug());
-  Dwarf_Addr value = 0;
-  return dwarf_formaddr(attribute.get(), &value, error) == DW_DLV_OK ? std::optional(value) : std::nullopt;
-}
-
-std::vector<UnitRange> Die::code() const {
-  const Unit& unit = slice_->unit();
-  const DwarfSections& sections = slice_->context().sections();
-  if (const Attribute ranges = attribute(DW_AT_ranges)) {
-    Error error(slice_->debug());
-    Dwarf_Off section_offset = 0;
-    std::optional<uint64_t> offset;
-    if (form(ranges) != DW_FORM_sec_offset)
-      offset = number_of(ranges);  // an index; before DWARF 4 a plain number
-    else if (dwarf_global_formref(ranges.get(), &section_offset, error) == DW_DLV_OK)
-      offset = section_offset;
-    if (offset && form(ranges) == DW_FORM_rnglistx)
-      offset = range_list_offset(sections, unit.header, unit.root, *offset);
-    return offset ? read_ranges(sections, unit.header, unit.root, *offset) : std::vector<UnitRange>();
-  }
-  const auto low = address(DW_AT_low_pc);
-  if (!low) return {};
-  // DW_AT_high_pc is an address, or since DWARF 4 a constant that is added.
-  const auto end = address(DW_AT_high_pc);
-  const auto size = end ? std::nullopt : number(DW_AT_high_pc);
-  const uint64_t high = end ? *end : size ? *low + *size : *low;
-  if (high <= *low) return {};
-  return {{*low, high, unit.header.begin}};
-}
-
 template <typename F>
 void Die::for_each_child(F&& visit) const {
   Error error(slice_->debug());
@@ -502,12 +467,6 @@ struct OpenUnit {
     size_t hash = 0;
     uint32_t entry = 0;
   };
-  struct Function {
-    uint64_t begin = 0;
-    uint64_t end = 0;
-    uint64_t die = 0;
-  };
-
   OpenUnit(SliceContext& context, Unit scanned) : unit(std::move(scanned)), slice(context, unit) {
     by_name.reserve(unit.entries.size());
     for (uint32_t i = 0; i < unit.entries.size(); i++)
@@ -530,7 +489,6 @@ struct OpenUnit {
   Unit unit;
   Slice slice;
   std::vector<Slot> by_name;  ///< sorted
-  std::optional<std::vector<Function>> functions;
 };
 
 class LibdwarfSource final : public DwarfSource, private SliceContext {
@@ -578,10 +536,9 @@ class LibdwarfSource final : public DwarfSource, private SliceContext {
   uint64_t size_of(uint64_t id);
 
   // Code.
-  const std::vector<OpenUnit::Function>& functions_of(OpenUnit& unit);
-  void collect_inlined(const Die& scope, uint64_t address, int depth,
-                       std::vector<InlinedCall>* outermost_first);
-  std::string origin_name(const Die& die);
+  const UnitCode* unit_code(uint64_t begin);
+  /// The name of the function that a DIE is, or is an instance of.
+  std::string function_name(const UnitCode* unit, uint64_t die);
 
   DwarfFile file_;
   FunctionAddress function_address_;
@@ -589,6 +546,7 @@ class LibdwarfSource final : public DwarfSource, private SliceContext {
   std::map<uint64_t, std::unique_ptr<OpenUnit>> units_;  ///< by offset; nullptr for units that are damaged
   std::vector<OpenUnit*> opened_;                        ///< in the order they were opened
   size_t open_entries_ = 0;
+  std::unordered_map<uint64_t, std::unique_ptr<UnitCode>> unit_codes_;  ///< by offset; nullptr: damaged
   std::array<bool, std::size(kAnchors)> anchor_tried_{};
   std::array<OpenUnit*, std::size(kAnchors)> anchor_units_{};
   std::optional<std::map<std::string, uint64_t, std::less<>>> anchor_addresses_;
@@ -645,7 +603,7 @@ OpenUnit* LibdwarfSource::open_unit(uint64_t begin) {
   const auto header = read_unit_header(sections_.info, begin);
   auto unit = header ? scan_unit(sections_, *header, UnitScan::kAll) : std::nullopt;
   if (!unit) return nullptr;
-  const size_t entries = unit->entries.size() + unit->functions.size();
+  const size_t entries = unit->entries.size();
   if (entries > kMaxOpenEntries - open_entries_) return nullptr;
   open_entries_ += entries;
   SliceContext& context = *this;  // a private base: make_unique could not convert
@@ -1050,86 +1008,57 @@ std::vector<Enumerator> LibdwarfSource::load_enumerators(const Type& type) {
 
 // ---- code ----
 
-const std::vector<OpenUnit::Function>& LibdwarfSource::functions_of(OpenUnit& unit) {
-  if (unit.functions) return *unit.functions;
-  unit.functions.emplace();
-  for (const uint64_t offset : unit.unit.functions) {
-    const auto function = unit.slice.die(offset);
-    if (!function) continue;
-    for (const UnitRange& range : function->code()) {
-      if (unit.functions->size() >= kMaxCodeRanges) return *unit.functions;
-      unit.functions->push_back({range.begin, range.end, offset});
-    }
-  }
-  return *unit.functions;
+const UnitCode* LibdwarfSource::unit_code(uint64_t begin) {
+  auto [slot, is_new] = unit_codes_.try_emplace(begin);
+  if (is_new) slot->second = UnitCode::open(sections_, begin);
+  return slot->second.get();
 }
 
-std::string LibdwarfSource::origin_name(const Die& die) {
-  std::optional<Die> origin;
-  const Die* here = &die;
-  for (int hops = 0; hops < 4; hops++) {
-    if (const std::string_view name = here->name(); !name.empty()) return std::string(name);
-    auto next = here->reference(DW_AT_abstract_origin);
-    if (!next) next = here->reference(DW_AT_specification);
-    auto next_die = next ? this->die(*next) : std::nullopt;
-    if (!next_die) break;
-    origin = std::move(next_die);
-    here = &*origin;
+std::string LibdwarfSource::function_name(const UnitCode* unit, uint64_t die) {
+  // An inlined instance refers to the abstract function, which may refer to a declaration, or, with link-time
+  // optimisation, to another unit.
+  for (int hops = 0; hops < 4 && die != 0; hops++) {
+    if (!unit || die < unit->header().begin || die >= unit->header().end) {
+      const auto& all = unit_list();
+      const auto after = std::upper_bound(all.begin(), all.end(), die);
+      unit = after == all.begin() ? nullptr : unit_code(*std::prev(after));
+      if (!unit || die >= unit->header().end) return {};
+    }
+    const UnitCode::Name name = unit->name_of(die);
+    if (!name.text.empty()) return std::string(name.text);
+    die = name.elsewhere;
   }
   return {};
-}
-
-void LibdwarfSource::collect_inlined(const Die& scope, uint64_t address, int depth,
-                                     std::vector<InlinedCall>* outermost_first) {
-  if (depth > kMaxInlineDepth) return;
-  bool found = false;
-  scope.for_each_child([&](const Die& child) {
-    const uint16_t tag = found ? uint16_t{0} : child.tag();
-    if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_lexical_block) return;
-    const auto code = child.code();
-    found = std::any_of(code.begin(), code.end(), [&](const UnitRange& range) {
-      return address >= range.begin && address < range.end;
-    });
-    if (!found) return;
-    if (tag == DW_TAG_inlined_subroutine) outermost_first->push_back({origin_name(child)});
-    collect_inlined(child, address, depth + 1, outermost_first);
-  });
 }
 
 std::vector<InlinedCall> LibdwarfSource::inlined_at(uint64_t link_address) {
   std::vector<InlinedCall> calls;
   const auto begin = unit_of_address(link_address);
-  OpenUnit* unit = begin ? open_unit(*begin) : nullptr;
+  const UnitCode* unit = begin ? unit_code(*begin) : nullptr;
   if (!unit) return calls;
-  for (const OpenUnit::Function& function : functions_of(*unit)) {
-    if (link_address < function.begin || link_address >= function.end) continue;
-    if (const auto scope = unit->slice.die(function.die)) collect_inlined(*scope, link_address, 0, &calls);
-    break;
-  }
+  for (const uint64_t origin : unit->inlined_at(link_address)) calls.push_back({function_name(unit, origin)});
   std::reverse(calls.begin(), calls.end());
   return calls;
 }
 
 std::optional<Prototype> LibdwarfSource::prototype(std::string_view, uint64_t link_address) {
   const auto begin = unit_of_address(link_address);
-  OpenUnit* unit = begin ? open_unit(*begin) : nullptr;
-  if (!unit) return std::nullopt;
-  for (const OpenUnit::Function& function : functions_of(*unit)) {
-    if (link_address != function.begin) continue;
-    auto subprogram = unit->slice.die(function.die);
-    // A function that is inlined elsewhere as well keeps its prototype in the abstract instance.
-    const auto abstract = subprogram ? subprogram->reference(DW_AT_abstract_origin) : std::nullopt;
-    if (abstract) subprogram = die(*abstract);
-    if (!subprogram || subprogram->tag() != DW_TAG_subprogram) return std::nullopt;
-    Prototype prototype;
-    prototype.result = resolve(subprogram->reference(DW_AT_type).value_or(kVoidId));
-    subprogram->for_each_child([&](const Die& child) {
-      if (child.tag() != DW_TAG_formal_parameter) return;
-      prototype.parameters.push_back(resolve(child.reference(DW_AT_type).value_or(kVoidId)));
-    });
-    return prototype;
-  }
-  return std::nullopt;
+  const UnitCode* code = begin ? unit_code(*begin) : nullptr;
+  const UnitCode::Function* function = code ? code->function_at(link_address) : nullptr;
+  // Opened by its own offset: finding the unit of a DIE takes a walk over all units.
+  if (!function || function->begin != link_address || !open_unit(*begin)) return std::nullopt;
+  auto subprogram = die(function->die);
+  // A function that is inlined elsewhere as well keeps its prototype in the abstract instance.
+  const auto abstract = subprogram ? subprogram->reference(DW_AT_abstract_origin) : std::nullopt;
+  if (abstract) subprogram = die(*abstract);
+  if (!subprogram || subprogram->tag() != DW_TAG_subprogram) return std::nullopt;
+  Prototype prototype;
+  prototype.result = resolve(subprogram->reference(DW_AT_type).value_or(kVoidId));
+  subprogram->for_each_child([&](const Die& child) {
+    if (child.tag() != DW_TAG_formal_parameter) return;
+    prototype.parameters.push_back(resolve(child.reference(DW_AT_type).value_or(kVoidId)));
+  });
+  return prototype;
 }
 
 }  // namespace

@@ -82,7 +82,7 @@ bool inflate_all(ByteSpan packed, std::span<std::byte> out) {
 
 }  // namespace
 
-uint64_t ByteCursor::uleb() {
+uint64_t ByteCursor::long_uleb() {
   uint64_t value = 0;
   for (unsigned shift = 0; position_ < bytes_.size(); shift += 7) {
     const uint8_t byte = static_cast<uint8_t>(bytes_[position_++]);

@@ -57,7 +57,12 @@ class ByteCursor {
   uint32_t u32() { return fixed<uint32_t>(); }
   uint64_t u64() { return fixed<uint64_t>(); }
   /// LEB128; more than 64 bits fail.
-  uint64_t uleb();
+  uint64_t uleb() {
+    // Nearly all have one byte.
+    if (position_ < bytes_.size() && (bytes_[position_] & std::byte{0x80}) == std::byte{0})
+      return static_cast<uint8_t>(bytes_[position_++]);
+    return long_uleb();
+  }
   int64_t sleb();
   void skip(uint64_t size) {
     if (size > left())
@@ -69,6 +74,7 @@ class ByteCursor {
   std::string_view c_string(size_t max_size);
 
  private:
+  uint64_t long_uleb();
   template <typename T>
   T fixed() {
     if (left() < sizeof(T)) {

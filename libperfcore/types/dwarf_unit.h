@@ -69,9 +69,8 @@ struct UnitEntry {
 struct Unit {
   UnitHeader header;
   UnitRoot root;
-  std::vector<UnitEntry> entries;   ///< in file order
-  std::vector<uint64_t> functions;  ///< offsets of the top-level DIEs of functions that have code
-  std::vector<bool> die_starts;     ///< by byte from header.begin: a DIE starts here
+  std::vector<UnitEntry> entries;  ///< in file order
+  std::vector<bool> die_starts;    ///< by byte from header.begin: a DIE starts here
 
   bool has_die(uint64_t offset) const {
     return offset >= header.begin && offset < header.end && die_starts[offset - header.begin];
