@@ -144,7 +144,10 @@ std::unique_ptr<Kernel> Kernel::open(std::unique_ptr<Dump> dump, const KernelOpt
   kernel->dump_ = std::move(dump);
   kernel->identify();
   kernel->choose_debug_info(options);
-  kernel->symbols_->prefetch(kCommonSymbols);
+  std::vector<std::string_view> names(std::begin(kCommonSymbols), std::end(kCommonSymbols));
+  // The units that types are looked for in first are found by functions in them.
+  if (kernel->dwarf_) names.insert(names.end(), dwarf_anchors().begin(), dwarf_anchors().end());
+  kernel->symbols_->prefetch(names);
   return kernel;
 }
 
@@ -163,7 +166,10 @@ void Kernel::choose_debug_info(const KernelOptions& options) {
       vmlinux_ = search.path;
       symbols_ = open_elf_symbols(vmlinux_, kaslr_offset_);
       try {
-        auto dwarf = open_dwarf(vmlinux_);
+        auto dwarf = open_dwarf(vmlinux_, [this](std::string_view function) -> std::optional<uint64_t> {
+          const auto symbol = symbols_->find(function);
+          return symbol ? std::optional(symbol->address - kaslr_offset_) : std::nullopt;
+        });
         dwarf_ = dwarf.get();
         types_ = std::move(dwarf);
       } catch (const InputError& error) {

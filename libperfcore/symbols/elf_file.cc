@@ -26,18 +26,6 @@ constexpr uint64_t kMaxNotesSize = uint64_t{1} << 20;  // bytes
 /// GNU build IDs have 20 bytes (SHA-1), 16 (MD5, UUID), or what --build-id=0x... says.
 constexpr size_t kMaxBuildIdSize = 64;
 
-Elf64_Sym symbol_entry(std::span<const std::byte> symbols, uint32_t index) {
-  Elf64_Sym symbol;
-  std::memcpy(&symbol, symbols.data() + size_t{index} * sizeof(symbol), sizeof(symbol));
-  return symbol;
-}
-
-bool is_kernel_symbol(const Elf64_Sym& symbol) {
-  const unsigned type = ELF64_ST_TYPE(symbol.st_info);
-  return type != STT_FILE && type != STT_SECTION && symbol.st_shndx != SHN_UNDEF &&
-         symbol.st_shndx < SHN_LORESERVE;
-}
-
 }  // namespace
 
 struct ElfFile::Handle {
@@ -115,18 +103,13 @@ void ElfFile::forget_pages() const {
     madvise(image, size, MADV_DONTNEED);
 }
 
-std::string_view ElfFile::name_bytes(uint32_t index) const {
-  const Elf64_Sym symbol = symbol_entry(symbols_, index);
-  return symbol.st_name < names_.size() ? names_.substr(symbol.st_name) : std::string_view();
-}
-
 uint64_t ElfFile::symbol_address(uint32_t index) const {
-  const Elf64_Sym symbol = symbol_entry(symbols_, index);
+  const Elf64_Sym symbol = entry(index);
   return is_kernel_symbol(symbol) ? symbol.st_value : 0;
 }
 
 std::optional<ElfSymbol> ElfFile::symbol(uint32_t index) const {
-  const Elf64_Sym entry = symbol_entry(symbols_, index);
+  const Elf64_Sym entry = this->entry(index);
   if (!is_kernel_symbol(entry) || entry.st_name >= names_.size()) return std::nullopt;
   ElfSymbol symbol;
   symbol.name = names_.data() + entry.st_name;

@@ -3,8 +3,11 @@
 /// The ELF parts of a vmlinux that symbols need. libelf is used in elf_file.cc and nowhere else.
 #pragma once
 
+#include <elf.h>
+
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <span>
@@ -38,10 +41,17 @@ class ElfFile {
   uint64_t image_end() const { return image_end_; }
   /// Entries of .symtab; 0 when the file has none.
   uint32_t symbol_count() const { return symbol_count_; }
-  /// The bytes of a symbol's name up to the end of .strtab, at least one of them; not its end, and not
-  /// whether it is of a kind that symbol() hands out: the cheap part of a look-up by name. Empty when the
-  /// entry is bad.
-  std::string_view name_bytes(uint32_t index) const;
+  /// Calls visit(index, name, address) for what symbol() hands out, in file order: the cheap part of a
+  /// look-up. `name` is a string_view of the name's first bytes up to the end of .strtab, at least one of
+  /// them: its end has not been looked for. `address` is the link-time address.
+  template <typename F>
+  void for_each_symbol(F&& visit) const {
+    for (uint32_t i = 0; i < symbol_count_; i++) {
+      const Elf64_Sym symbol = entry(i);
+      if (is_kernel_symbol(symbol) && symbol.st_name < names_.size())
+        visit(i, names_.substr(symbol.st_name), symbol.st_value);
+    }
+  }
   /// Link-time address, 0 for what symbol() does not hand out: the cheap part of a look-up by address.
   uint64_t symbol_address(uint32_t index) const;
   /// Nothing for entries that are no symbols of the kernel (files, sections, absolute values, undefined).
@@ -55,6 +65,18 @@ class ElfFile {
 
  private:
   struct Handle;
+
+  Elf64_Sym entry(uint32_t index) const {
+    Elf64_Sym symbol;
+    std::memcpy(&symbol, symbols_.data() + size_t{index} * sizeof(symbol), sizeof(symbol));
+    return symbol;
+  }
+  static bool is_kernel_symbol(const Elf64_Sym& symbol) {
+    const unsigned type = ELF64_ST_TYPE(symbol.st_info);
+    return type != STT_FILE && type != STT_SECTION && symbol.st_shndx != SHN_UNDEF &&
+           symbol.st_shndx < SHN_LORESERVE;
+  }
+
   std::string path_;
   std::unique_ptr<Handle> handle_;
   std::span<const std::byte> symbols_;

@@ -17,7 +17,7 @@ namespace {
 
 constexpr uint64_t kKernelImageStart = 0xffffffff80000000;  // __START_KERNEL_map
 
-/// Symbol numbers in buckets of equal address ranges, found by counting: two passes and no sorting.
+/// Symbol numbers in buckets of equal address ranges, found by counting: no sorting.
 class AddressIndex {
  public:
   explicit AddressIndex(const ElfFile& file)
@@ -25,18 +25,24 @@ class AddressIndex {
       : span_(file.image_end() < kKernelImageStart ? 0 : file.image_end() - kKernelImageStart + 1),
         // Few symbols a bucket and few buckets: 60 MB of kernel image make 30 thousand buckets of 2 KB.
         shift_(std::max(static_cast<int>(std::bit_width(span_)) - 15, 0)),
-        starts_((span_ >> shift_) + 2) {
-    const auto for_each = [&](auto&& visit) {
-      for (uint32_t i = 0; i < file.symbol_count(); i++) {
-        const uint64_t offset = file.symbol_address(i) - kKernelImageStart;
-        if (offset < span_) visit(i, offset >> shift_);
-      }
-    };
-    for_each([&](uint32_t, uint64_t bucket) { starts_[bucket + 1]++; });
+        starts_((span_ >> shift_) + 2),
+        buckets_(file.symbol_count(), kNoBucket) {}
+
+  /// Takes note of a symbol; all of them come before finish().
+  void add(uint32_t symbol, uint64_t address) {
+    const uint64_t offset = address - kKernelImageStart;
+    if (offset >= span_) return;
+    const uint64_t bucket = offset >> shift_;
+    starts_[bucket + 1]++;
+    buckets_[symbol] = static_cast<uint16_t>(bucket);
+  }
+  void finish() {
     for (size_t i = 1; i < starts_.size(); i++) starts_[i] += starts_[i - 1];
     symbols_.resize(starts_.back());
     std::vector<uint32_t> next(starts_.begin(), starts_.end() - 1);
-    for_each([&](uint32_t i, uint64_t bucket) { symbols_[next[bucket]++] = i; });
+    for (uint32_t i = 0; i < buckets_.size(); i++)
+      if (buckets_[i] != kNoBucket) symbols_[next[buckets_[i]]++] = i;
+    buckets_ = {};
   }
 
   /// True for link-time addresses that can have a symbol.
@@ -48,10 +54,13 @@ class AddressIndex {
   }
 
  private:
+  static constexpr uint16_t kNoBucket = UINT16_MAX;  // there are at most 2^15 buckets
+
   uint64_t span_;  // offsets from kKernelImageStart that are covered
   int shift_;
   std::vector<uint32_t> starts_;  // of each bucket in symbols_, and the end
   std::vector<uint32_t> symbols_;
+  std::vector<uint16_t> buckets_;  // of each symbol, until finish()
 };
 
 class ElfSymbols : public SymbolTable {
@@ -67,20 +76,30 @@ class ElfSymbols : public SymbolTable {
     for (std::string_view name : names)
       if (!known_.contains(name)) wanted.push_back(name);
     if (wanted.empty()) return;
-    // The first characters nearly always decide: look names up only where a wanted one starts like that.
+    // The first characters nearly always decide: compare only with wanted names that start like that.
+    std::vector<std::vector<Wanted>> slots(size_t{1} << kFilterBits);
     std::bitset<1 << kFilterBits> filter;
     for (std::string_view name : wanted) {
+      const auto [entry, is_new] = known_.try_emplace(std::string(name));
+      if (!is_new) continue;  // asked for twice
       filter.set(filter_slot(name));
-      known_.emplace(name, std::vector<uint32_t>{});
+      slots[filter_slot(name)].push_back({entry->first, &entry->second});
     }
-    for (uint32_t i = 0; i < file_.symbol_count(); i++) {
-      const std::string_view bytes = file_.name_bytes(i);
-      if (bytes.empty() || !filter[filter_slot(bytes)]) continue;
-      const auto symbol = file_.symbol(i);
-      if (!symbol) continue;
-      if (const auto found = known_.find(symbol->name);
-          found != known_.end() && contains(wanted, symbol->name))
-        found->second.push_back(i);
+    // The first pass over the symbols, which every look-up begins with, serves look-ups by address too.
+    std::optional<AddressIndex> index;
+    if (!index_) index.emplace(file_);
+    file_.for_each_symbol([&](uint32_t i, std::string_view bytes, uint64_t address) {
+      if (index) index->add(i, address);
+      const size_t slot = filter_slot(bytes);
+      if (!filter[slot]) return;
+      for (const Wanted& name : slots[slot])
+        if (bytes.size() > name.text.size() && bytes.starts_with(name.text) &&
+            bytes[name.text.size()] == '\0')
+          name.entries->push_back(i);
+    });
+    if (index) {
+      index->finish();
+      index_ = std::move(index);
     }
     file_.forget_pages();  // 12 MB of symbols and names, of which hardly any is looked at again
   }
@@ -104,6 +123,8 @@ class ElfSymbols : public SymbolTable {
     const uint64_t link_address = address - slide_;
     if (!index_) {
       index_.emplace(file_);
+      file_.for_each_symbol([&](uint32_t i, std::string_view, uint64_t value) { index_->add(i, value); });
+      index_->finish();
       file_.forget_pages();
     }
     if (!index_->covers(link_address)) return std::nullopt;
@@ -131,6 +152,10 @@ class ElfSymbols : public SymbolTable {
 
  private:
   static constexpr int kFilterBits = 12;
+  struct Wanted {
+    std::string_view text;
+    std::vector<uint32_t>* entries = nullptr;
+  };
 
   /// Of the first eight characters, or of fewer and the NUL.
   static size_t filter_slot(std::string_view name) {
@@ -143,10 +168,6 @@ class ElfSymbols : public SymbolTable {
     const uint64_t zero = (head - 0x0101010101010101) & ~head & 0x8080808080808080;
     if (zero != 0) head &= (zero & (~zero + 1)) - 1;
     return head * 0x9e3779b97f4a7c15 >> (64 - kFilterBits);
-  }
-
-  static bool contains(const std::vector<std::string_view>& names, std::string_view name) {
-    return std::find(names.begin(), names.end(), name) != names.end();
   }
 
   static int preference(const ElfSymbol& symbol) {
