@@ -209,28 +209,52 @@ Reading<std::vector<Instruction>> decode_function(Kernel& kernel, std::string_vi
   return instructions;
 }
 
+namespace {
+
+constexpr std::string_view kCold = ".cold";
+
+/// The .cold part of a function: where one of its jumps goes. A look-up by name could find that of another
+/// function of the same name, and of most functions that have none it would search all symbols.
+std::optional<Symbol> find_cold_part(Kernel& kernel, const Symbol& function,
+                                     std::span<const Instruction> code) {
+  const std::string name = fmt::format("{}{}", function.name, kCold);
+  for (const Instruction& instruction : code) {
+    if (!instruction.is_jump || !instruction.target) continue;
+    const uint64_t target = *instruction.target;
+    if (target - function.address < function.size) continue;
+    if (auto symbol = kernel.symbols().at(target); symbol && symbol->name == name) return symbol;
+  }
+  return std::nullopt;
+}
+
+/// All instructions of a symbol; unread when any of them is.
+Reading<std::vector<Instruction>> decode_part(Kernel& kernel, const Symbol& part) {
+  auto code = decode_range(kernel, part.address, part.size, false);
+  if (!code.has_value()) {
+    Unread unread = code.unread();
+    unread.path = fmt::format("code of {}", part.name);
+    return unread;
+  }
+  const uint64_t end = code->empty() ? part.address : code->back().address + code->back().length;
+  if (end < part.address + part.size)
+    return Unread{UnreadReason::kCorrupt, end, fmt::format("code of {}", part.name), "no instruction"};
+  return code;
+}
+
+}  // namespace
+
 Reading<std::vector<Instruction>> decode_whole_function(Kernel& kernel, Symbol* function) {
-  constexpr std::string_view kCold = ".cold";
   const size_t suffix = function->name.rfind(kCold);
   if (suffix != std::string::npos)
     if (auto whole = kernel.symbols().find(function->name.substr(0, suffix))) *function = std::move(*whole);
-  std::vector<Instruction> code;
-  for (const auto& part :
-       {std::optional(*function), kernel.symbols().find(fmt::format("{}{}", function->name, kCold))}) {
-    if (!part) continue;
-    auto more = decode_range(kernel, part->address, part->size, false);
-    if (!more.has_value()) {
-      Unread unread = more.unread();
-      unread.path = fmt::format("code of {}", part->name);
-      return unread;
-    }
-    const uint64_t end = more->empty() ? part->address : more->back().address + more->back().length;
-    if (end < part->address + part->size)
-      return Unread{UnreadReason::kCorrupt, end, fmt::format("code of {}", part->name), "no instruction"};
-    const bool before = !code.empty() && more->front().address < code.front().address;
-    code.insert(before ? code.begin() : code.end(), more->begin(), more->end());
-  }
-  return code;
+  auto code = decode_part(kernel, *function);
+  const auto cold = code.has_value() ? find_cold_part(kernel, *function, *code) : std::nullopt;
+  if (!cold) return code;
+  auto more = decode_part(kernel, *cold);
+  if (!more.has_value()) return more;
+  std::vector<Instruction> whole = *code;
+  whole.insert(cold->address < function->address ? whole.begin() : whole.end(), more->begin(), more->end());
+  return whole;
 }
 
 Reading<Instruction> decode_at(Kernel& kernel, uint64_t address) {
