@@ -37,12 +37,13 @@ bool is_replaced_return(std::string_view function) {
 }
 
 /// A stack, and how its outermost frame leads on to the next one.
-struct Area {
-  enum class Kind { kTask, kIrq, kException };
-  uint64_t begin = 0;
-  uint64_t end = 0;
-  Kind kind = Kind::kTask;
-};
+using Area = StackArea;
+
+uint64_t stack_size(Kernel& kernel) {
+  const Type* type = kernel.types().find(TypeKind::kUnion, "thread_union");
+  const bool plausible = type && std::has_single_bit(type->size) && type->size <= kMaxStackSize;
+  return plausible ? type->size : kUsualStackSize;
+}
 
 /// What the CPU pushes on an exception or interrupt.
 struct IretFrame {
@@ -70,6 +71,39 @@ bool ends_in_call(const std::array<uint8_t, 7>& bytes) {
 }
 
 }  // namespace
+
+std::vector<StackArea> stacks_of_cpu(Kernel& kernel, int cpu, std::vector<Unread>* unread) {
+  std::vector<StackArea> areas;
+  const uint64_t size = stack_size(kernel);
+  const auto missing = [&](const Unread& reason) {
+    if (unread) unread->push_back(reason);
+  };
+  const auto base = kernel.current_task(cpu).member("stack").u64();
+  if (!base.has_value())
+    missing(base.unread());
+  else if (*base != 0)
+    areas.push_back({*base, *base + size, StackArea::Kind::kTask, "stack of the current task"});
+  // pcpu_hot held it from 6.2 to 6.14 (d7b6d709a76a, "x86/percpu: Move irq_stack variables next to
+  // current_task", undone by c6a091899c0d).
+  const Object irq = kernel.symbols().find("pcpu_hot")
+                         ? kernel.per_cpu("pcpu_hot", cpu).member("hardirq_stack_ptr")
+                         : kernel.per_cpu("hardirq_stack_ptr", cpu);
+  // It points at the last word of the stack, which holds the stack pointer to go back to.
+  const auto last = irq.u64();
+  if (!last.has_value())
+    missing(last.unread());
+  else if (*last >= size)
+    areas.push_back({*last + 8 - size, *last + 8, StackArea::Kind::kIrq, "IRQ stack"});
+  const Object exception_stacks = kernel.per_cpu("cea_exception_stacks", cpu).deref();
+  if (exception_stacks.unread()) missing(*exception_stacks.unread());
+  for (const char* name : {"DF_stack", "NMI_stack", "DB_stack", "MCE_stack", "VC_stack", "VC2_stack"}) {
+    const Object stack = exception_stacks.member(name);
+    const auto begin = stack.address();
+    if (begin.has_value() && stack.type() && stack.type()->size)
+      areas.push_back({*begin, *begin + stack.type()->size, StackArea::Kind::kException, name});
+  }
+  return areas;
+}
 
 struct Unwinder::Impl {
   explicit Impl(Kernel& k) : kernel(k), tables(k), modules(k) {}
@@ -102,12 +136,6 @@ struct Unwinder::Impl {
     return before.has_value() && ends_in_call(*before);
   }
 
-  uint64_t stack_size() {
-    const Type* type = kernel.types().find(TypeKind::kUnion, "thread_union");
-    const bool plausible = type && std::has_single_bit(type->size) && type->size <= kMaxStackSize;
-    return plausible ? type->size : kUsualStackSize;
-  }
-
   /// The stack of a task.
   std::vector<Area> areas_of(const Object& task);
   /// The stacks that a CPU can be on (arch/x86/kernel/dumpstack_64.c).
@@ -121,28 +149,11 @@ struct Unwinder::Impl {
 std::vector<Area> Unwinder::Impl::areas_of(const Object& task) {
   const auto base = task.member("stack").u64();
   if (!base.has_value() || *base == 0) return {};
-  return {{*base, *base + stack_size(), Area::Kind::kTask}};
+  return {{*base, *base + stack_size(kernel), Area::Kind::kTask, "stack of a task"}};
 }
 
 std::vector<Area> Unwinder::Impl::areas_of(int cpu) {
-  std::vector<Area> areas = areas_of(kernel.current_task(cpu));
-  const uint64_t size = stack_size();
-  // pcpu_hot held it from 6.2 to 6.14 (d7b6d709a76a, "x86/percpu: Move irq_stack variables next to
-  // current_task", undone by c6a091899c0d).
-  const Object irq = kernel.symbols().find("pcpu_hot")
-                         ? kernel.per_cpu("pcpu_hot", cpu).member("hardirq_stack_ptr")
-                         : kernel.per_cpu("hardirq_stack_ptr", cpu);
-  // It points at the last word of the stack, which holds the stack pointer to go back to.
-  if (const auto last = irq.u64(); last.has_value() && *last >= size)
-    areas.push_back({*last + 8 - size, *last + 8, Area::Kind::kIrq});
-  const Object exception_stacks = kernel.per_cpu("cea_exception_stacks", cpu).deref();
-  for (const char* name : {"DF_stack", "NMI_stack", "DB_stack", "MCE_stack", "VC_stack", "VC2_stack"}) {
-    const Object stack = exception_stacks.member(name);
-    const auto begin = stack.address();
-    if (begin.has_value() && stack.type() && stack.type()->size)
-      areas.push_back({*begin, *begin + stack.type()->size, Area::Kind::kException});
-  }
-  return areas;
+  return stacks_of_cpu(kernel, cpu, nullptr);
 }
 
 /// One walk from a starting point outwards; follows unwind_next_frame() of arch/x86/kernel/unwind_orc.c.

@@ -54,6 +54,19 @@ struct Stack {
   bool contains(std::string_view function) const;
 };
 
+/// A kernel stack.
+struct StackArea {
+  enum class Kind { kTask, kIrq, kException };
+  uint64_t begin = 0;
+  uint64_t end = 0;
+  Kind kind = Kind::kTask;
+  std::string name;  ///< "stack of the current task", "IRQ stack", "NMI_stack", "DF_stack", ...
+};
+
+/// The stacks that a CPU can be on: of its current task, of interrupts and of exceptions
+/// (arch/x86/kernel/dumpstack_64.c). \param unread  why some of them could not be located; may be null
+std::vector<StackArea> stacks_of_cpu(Kernel& kernel, int cpu, std::vector<Unread>* unread);
+
 /// Unwinds with the ORC tables found in the dump (__start_orc_unwind_ip, __start_orc_unwind, orc_lookup). The
 /// format is told by the hash in .orc_header (since 6.4), before that by its absence; an unknown hash gives a
 /// scan marked unreliable. Follows arch/x86/kernel/unwind_orc.c. One thread at a time.
