@@ -25,6 +25,7 @@ constexpr Variable kVariables[] = {
     {"cpu_number", "int"},
     {"crashing_cpu", "int"},
     {"current_task", "struct task_struct *"},  // per-CPU; pcpu_hot.current_task in 6.2 - 6.14
+    {"ext_regs_buf", "struct xregs_state *"},  // per-CPU; in no release up to 7.3
     {"hardirq_stack_ptr", "void *"},           // per-CPU; pcpu_hot.hardirq_stack_ptr in 6.2 - 6.14
     {"ibs_caps", "u32"},
     {"init_task", "struct task_struct"},
@@ -55,6 +56,7 @@ constexpr Variable kVariables[] = {
     {"vmemmap_base", "unsigned long"},
     {"x86_hyper_type", "int"},  // enum x86_hypervisor_type
     {"x86_pmu", "struct x86_pmu"},
+    {"x86_user_regs", "struct x86_perf_regs"},  // per-CPU; in no release up to 7.3
 };
 
 static_assert(std::ranges::is_sorted(kVariables, {}, &Variable::name));
