@@ -67,8 +67,8 @@ struct LookAlike {
   std::string why;
 };
 
-using Fact =
-    std::variant<bool, int64_t, std::string, std::vector<int>, std::map<std::string, std::vector<int>>>;
+using Fact = std::variant<bool, int64_t, std::string, std::vector<int>,
+                          std::map<std::string, std::vector<int>>, std::vector<std::string>>;
 
 struct Finding {
   std::string rule;
