@@ -19,5 +19,6 @@ RuleInfo perf_event_time_race_rule();
 RuleInfo x86_null_events_rule();
 RuleInfo x86_stopped_migrated_unprogrammed_rule();
 RuleInfo x86_state_corruption_rule();
+RuleInfo x86_xmm_user_regs_rule();
 
 }  // namespace perfcore
