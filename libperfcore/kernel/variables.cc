@@ -21,10 +21,13 @@ constexpr Variable kVariables[] = {
     {"__per_cpu_offset", "unsigned long []"},
     {"boot_cpu_data", "struct cpuinfo_x86"},
     {"cea_exception_stacks", "struct cea_exception_stacks *"},  // per-CPU
+    {"count_offsets", "unsigned int []"},                       // arch/x86/events/amd/core.c
     {"cpu_hw_events", "struct cpu_hw_events"},
     {"cpu_number", "int"},
+    {"cpuhp_state", "struct cpuhp_cpu_state"},  // per-CPU
     {"crashing_cpu", "int"},
     {"current_task", "struct task_struct *"},  // per-CPU; pcpu_hot.current_task in 6.2 - 6.14
+    {"event_offsets", "unsigned int []"},      // arch/x86/events/amd/core.c
     {"ext_regs_buf", "struct xregs_state *"},  // per-CPU; in no release up to 7.3
     {"hardirq_stack_ptr", "void *"},           // per-CPU; pcpu_hot.hardirq_stack_ptr in 6.2 - 6.14
     {"ibs_caps", "u32"},
@@ -34,10 +37,12 @@ constexpr Variable kVariables[] = {
     {"jiffies_64", "u64"},
     {"max_samples_per_tick", "int"},
     {"modules", "struct list_head"},
+    {"nmi_desc", "struct nmi_desc []"},
     {"nr_cpu_ids", "unsigned int"},
     {"page_offset_base", "unsigned long"},
     {"panic_cpu", "atomic_t"},
     {"pcpu_hot", "struct pcpu_hot"},
+    {"perf_cpu_context", "struct perf_cpu_context"},  // per-CPU, since 6.2
     {"perf_ibs_fetch", "struct perf_ibs"},
     {"perf_ibs_op", "struct perf_ibs"},
     {"perf_nmi_tstamp", "unsigned long"},
@@ -47,14 +52,17 @@ constexpr Variable kVariables[] = {
     {"prb", "struct printk_ringbuffer *"},
     {"runqueues", "struct rq"},
     {"saved_command_line", "char *"},
-    {"shadow_timekeeper", "struct timekeeper"},  // up to 6.12
+    {"shadow_timekeeper", "struct timekeeper"},   // up to 6.12
+    {"swevent_htable", "struct swevent_htable"},  // per-CPU
     {"sysctl_perf_event_sample_rate", "int"},
     {"tainted_mask", "unsigned long"},
+    {"tick_cpu_sched", "struct tick_sched"},   // per-CPU
     {"timekeeper_data", "struct tk_data []"},  // since 6.17
     {"tk_core", "struct tk_data"},             // 6.13 - 6.16; of a nameless struct before
     {"vmalloc_base", "unsigned long"},
     {"vmemmap_base", "unsigned long"},
-    {"x86_hyper_type", "int"},  // enum x86_hypervisor_type
+    {"watchdog_ev", "struct perf_event *"},  // per-CPU
+    {"x86_hyper_type", "int"},               // enum x86_hypervisor_type
     {"x86_pmu", "struct x86_pmu"},
     {"x86_user_regs", "struct x86_perf_regs"},  // per-CPU; in no release up to 7.3
 };
