@@ -64,6 +64,22 @@ const std::vector<Command>& table() {
         {"perfcore triage vmcore.1 vmcore.2 vmcore.3", "a dump split by makedumpfile --split"}},
        {kExitDone, kExitRootCause, kExitDefect, kExitUsage, kExitInput, kExitInternal},
        run_triage},
+      {"check",
+       "DUMP...",
+       "check the state of the PMU for what cannot be",
+       "An fsck for PMU state: checks on every CPU what must hold of counters, events, groups, contexts, "
+       "hardware and ring buffers, and of what drives them. Names each value that breaks an invariant, what "
+       "that suggests, what is legal all the same because the CPU was just changing it, and what could not "
+       "be "
+       "read. Works on a healthy or live kernel as well: state that will kill it is found before it does.",
+       1,
+       "which dump? Give a vmcore, or a directory such as /var/crash/202611200419",
+       {},
+       {{"perfcore check vmcore", "is anything wrong with the PMU's state?"},
+        {"perfcore check vmcore --format json | jq '.results[] | select(.status == \"violated\")'",
+         "for programs"}},
+       {kExitDone, kExitDefect, kExitNotRead, kExitUsage, kExitInput, kExitInternal},
+       run_check},
       {"show",
        "DUMP... pmu|cpus|modules|bt [CPU]|event ADDRESS",
        "show a part of the dead kernel's state",
@@ -181,12 +197,16 @@ std::span<const Option> global_options() {
 
 std::span<const ExitCode> exit_codes() {
   static const ExitCode codes[] = {
-      {kExitDone, "Done; triage: no known root cause was found."},
+      {kExitDone, "Done; triage: no known root cause was found; check: nothing is wrong."},
       {kExitUsage, "The command line is wrong."},
       {kExitInput, "The input cannot be used, or the output cannot be written; the message says why."},
       {kExitInternal, "Internal error, or the limit of time or memory was reached."},
       {kExitRootCause, "triage: a known root cause of this crash was found (proven or likely)."},
-      {kExitDefect, "triage: no known root cause, but a known defect is armed or has struck."},
+      {kExitDefect,
+       "triage: no known root cause, but a known defect is armed or has struck. check: an invariant of "
+       "severity F "
+       "or E is violated."},
+      {kExitNotRead, "check: nothing is violated, but something could not be read."},
   };
   return codes;
 }

@@ -76,6 +76,7 @@ std::string_view meaning_of(int exit_code);
 
 /// Each command's work, one file per command. \return the exit code
 int run_triage(Session& session);
+int run_check(Session& session);
 int run_show(Session& session);
 int run_log(Session& session);
 int run_print(Session& session);

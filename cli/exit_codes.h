@@ -11,5 +11,6 @@ inline constexpr int kExitInput = 2;
 inline constexpr int kExitInternal = 3;
 inline constexpr int kExitRootCause = 10;
 inline constexpr int kExitDefect = 11;
+inline constexpr int kExitNotRead = 12;
 
 }  // namespace perfcore::cli

@@ -28,6 +28,7 @@ void touch_everything(Kernel& kernel) {
   make_info_report(diagnosis);
   make_triage_report(diagnosis, all_rules(), true);
   make_pmu_report(diagnosis.pmu(), true);
+  make_check_report(diagnosis);
   make_stack_report(diagnosis, std::nullopt);
   make_cpu_report(diagnosis);
   make_module_report(kernel);

@@ -335,6 +335,23 @@ std::string to_json(const KernelLog& log) {
       {{"schema", "perfcore.log/1"}, {"source", text(log.source)}, {"records", records}, {"unread", unread}});
 }
 
+std::string to_json(const CheckReport& report) {
+  Json results = Json::array();
+  for (const InvariantResult& result : report.results)
+    results.push_back({{"id", result.id},
+                       {"cpu", plain(result.cpu)},
+                       {"status", std::string(to_string(result.status))},
+                       {"severity", std::string(to_string(result.severity))},
+                       {"expression", result.expression},
+                       {"address", hex(result.address)},
+                       {"observed", result.observed},
+                       {"why", result.why}});
+  return dump({{"schema", "perfcore.check/1"},
+               {"dump", to_json_value(report.dump)},
+               {"kernel", to_json_value(report.kernel)},
+               {"results", results}});
+}
+
 std::string to_json(const ExtractReport& report) {
   return dump({{"schema", "perfcore.extract/1"},
                {"path", report.path},

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "perfcore/diagnosis.h"
+#include "perfcore/invariants.h"
 #include "perfcore/version.h"
 
 namespace perfcore::cli {
@@ -226,6 +227,15 @@ struct TriageReport {
 };
 /// \param with_counters  read the counters of the guilty CPU as well (text only)
 TriageReport make_triage_report(Diagnosis& diagnosis, std::span<const RuleInfo> rules, bool with_counters);
+
+struct CheckReport {
+  DumpFacts dump;
+  KernelFacts kernel;
+  std::vector<InvariantResult> results;
+
+  int exit_code() const;
+};
+CheckReport make_check_report(Diagnosis& diagnosis);
 
 struct ExtractReport {
   std::string path;

@@ -13,8 +13,8 @@ SOURCE = pathlib.Path(os.environ["PERFCORE_SOURCE"])
 TOOL = os.environ["PERFCORE_TOOL"]
 TIMEOUT = 120  # seconds; the tool stops itself long before, also under sanitizers
 
-EXIT_DONE, EXIT_USAGE, EXIT_INPUT, EXIT_INTERNAL, EXIT_ROOT_CAUSE, EXIT_DEFECT = 0, 1, 2, 3, 10, 11
-COMMANDS = ("triage", "show", "log", "print", "info", "extract")
+EXIT_DONE, EXIT_USAGE, EXIT_INPUT, EXIT_INTERNAL, EXIT_ROOT_CAUSE, EXIT_DEFECT, EXIT_NOT_READ = 0, 1, 2, 3, 10, 11, 12
+COMMANDS = ("triage", "check", "show", "log", "print", "info", "extract")
 
 
 def run(*arguments, env=None, cwd=None):
@@ -33,7 +33,7 @@ def schema(name):
 def run_json(schema_name, *arguments):
     """Runs with --format json; the answer is held against its schema. Returns (exit code, answer)."""
     result = run(arguments[0], "--format", "json", *arguments[1:])
-    if result.returncode not in (EXIT_DONE, EXIT_ROOT_CAUSE, EXIT_DEFECT):
+    if result.returncode not in (EXIT_DONE, EXIT_ROOT_CAUSE, EXIT_DEFECT, EXIT_NOT_READ):
         raise AssertionError(f"{arguments}: exit code {result.returncode}: {result.stderr}")
     answer = json.loads(result.stdout)
     jsonschema.Draft202012Validator(schema(schema_name)).validate(answer)
