@@ -191,6 +191,14 @@ void DumpBuilder::add_cpu(uint64_t ip, uint64_t sp, uint64_t cs, int32_t pid, ui
   cpu_notes_ += note("CORE", NT_PRSTATUS, status);
 }
 
+void DumpBuilder::add_cpu(const Registers& registers, int32_t pid) {
+  // elf_prstatus: pr_reg begins with struct pt_regs, whose order struct Registers has.
+  std::string status(336, '\0');
+  put(status, 32, bytes_of(pid));
+  put(status, 112, bytes_of(registers));
+  cpu_notes_ += note("CORE", NT_PRSTATUS, status);
+}
+
 void DumpBuilder::add_qemu_cpu(uint64_t cs, uint64_t gs_base, uint64_t kernel_gs_base, uint64_t cr3,
                                uint64_t cr4) {
   std::string state(440, '\0');

@@ -15,6 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include "perfcore/dump.h"
+
 namespace perfcore::test {
 
 /// A directory that vanishes with its contents.
@@ -98,6 +100,7 @@ class DumpBuilder {
   void set_vmcoreinfo_note(bool present) { vmcoreinfo_note_ = present; }
   /// One NT_PRSTATUS per call.
   void add_cpu(uint64_t ip, uint64_t sp, uint64_t cs, int32_t pid, uint64_t gs_base = 0);
+  void add_cpu(const Registers& registers, int32_t pid);
   /// One of QEMU's notes per call, after all of add_cpu().
   void add_qemu_cpu(uint64_t cs, uint64_t gs_base, uint64_t kernel_gs_base, uint64_t cr3, uint64_t cr4);
   void add_raw_notes(std::string_view notes) { other_notes_ += notes; }

@@ -27,6 +27,8 @@ class OverlayMemory : public Memory {
   void poke(uint64_t address, T value) {
     write(address, &value, sizeof value);
   }
+  /// Puts zeros at [address, address + size), where the dump may have nothing.
+  void provide(uint64_t address, size_t size);
   /// Makes [address, address + size) unreadable.
   void take_away(uint64_t address, size_t size);
 
@@ -35,7 +37,8 @@ class OverlayMemory : public Memory {
  private:
   Memory& inner_;
   std::map<uint64_t, std::byte> bytes_;
-  std::map<uint64_t, uint64_t> gaps_;  // begin -> end
+  std::map<uint64_t, uint64_t> gaps_;      // begin -> end
+  std::map<uint64_t, uint64_t> provided_;  // begin -> end
 };
 
 /// A kernel from a bundled dump, whose memory can be changed before rules look at it.
@@ -44,6 +47,10 @@ class PatchedKernel {
   explicit PatchedKernel(const std::string& path);
 
   OverlayMemory& memory() { return *overlay_; }
+  /// Gives the patched kernel a symbol that it lacks.
+  void add_symbol(Symbol symbol) { added_symbols_.push_back(std::move(symbol)); }
+  /// Gives the patched kernel the types of this BTF, in place of its own of the same names.
+  void set_types(std::vector<std::byte> btf) { added_types_ = std::move(btf); }
   /// For finding out where to patch: the kernel as the dump has it.
   Kernel& original() { return *original_; }
   /// The patched kernel; made anew on each call.
@@ -55,6 +62,8 @@ class PatchedKernel {
   OverlayMemory* overlay_ = nullptr;
   std::unique_ptr<OverlayMemory> owned_overlay_;
   std::unique_ptr<Kernel> patched_;
+  std::vector<Symbol> added_symbols_;
+  std::vector<std::byte> added_types_;
 };
 
 /// Path of a bundled dump; the test skips when it is missing.
