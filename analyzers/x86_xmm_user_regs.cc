@@ -99,7 +99,10 @@ class XmmUserRegs {
         "x86_user_regs, ext_regs_buf or x86_pmu.ext_regs_mask", EvidenceResult::kSupports, 10));
     const Reading<std::vector<int>> cpus = regs_.cpus();
     if (cpus.has_value()) {
-      for (const int cpu : *cpus) inspect(cpu);
+      for (const int cpu : *cpus) {
+        inspect(cpu);
+        inspect_reader(cpu);
+      }
     } else {
       note(cpus.unread());
     }
@@ -324,11 +327,7 @@ class XmmUserRegs {
                        (names.front() == "perf_reg_value" && calls(named("perf_output_sample_regs"))));
     if (!in_sample_regs_) return;
     const bool in_value = names.front() == "perf_reg_value";
-    const bool under_pebs = calls([](const std::string& name) {
-      return name.find("drain_pebs") != std::string::npos ||
-             name.find("drain_arch_pebs") != std::string::npos || name.starts_with("__intel_pmu_pebs_") ||
-             name.starts_with("setup_pebs_");
-    });
+    const bool under_pebs = calls(processes_pebs);
     finding_.evidence.push_back(
         plain_evidence("the fault is where a sampled register is read through such a pointer",
                        fmt::format("{} called by {}", names.front(), names.size() > 1 ? names[1] : "?"),
@@ -377,36 +376,69 @@ class XmmUserRegs {
   }
 
   bool examine_structure(uint64_t base, int cpu, uint64_t address, bool under_pebs) {
-    const PointerClass pointer_class = d_.pmu().classify(base);
-    if (base % 8 != 0 || pointer_class == PointerClass::kNull || pointer_class == PointerClass::kUser ||
-        pointer_class == PointerClass::kNonCanonical || pointer_class == PointerClass::kPoison)
-      return false;
-    const Reading<uint64_t> own = regs_.object(cpu).address();
-    if (own.is(base)) {
+    if (regs_.object(cpu).address().is(base)) {
       for (Hit& hit : hits_)
         if (hit.cpu == cpu && hit.check == kStale && covers(hit.pointer, address)) return hit.crashed = true;
       return false;
     }
-    bool on_stack = false;
-    for (const StackArea& area : stacks_of_cpu(kernel_, cpu, nullptr))
-      on_stack |= base >= area.begin && base < area.end;
-    if (!on_stack || !under_pebs) return false;
-    const Object structure = kernel_.object("struct x86_perf_regs", base);
-    const auto pointers = regs_.pointers_of(structure, cpu);
-    if (!pointers.has_value()) return false;
-    for (const UserRegsPointer& pointer : *pointers) {
-      if (!covers(pointer, address) || pointer.legal.is(true)) continue;
-      const Object member = structure.member(pointer.name);
-      Hit hit{kUninitialised, cpu,   pointer, member.expression(),
-              std::nullopt,   false, true,    pointer.legal.has_value()};
-      if (const auto place = member.address(); place.has_value()) hit.address = *place;
+    if (!under_pebs) return false;
+    for (Hit& hit : structure_on_stack(base, cpu)) {
+      if (!covers(hit.pointer, address) || hit.pointer.legal.is(true)) continue;
+      hit.crashed = true;
       hits_.push_back(std::move(hit));
       return true;
     }
     return false;
   }
 
+  /// The pointers of a struct x86_perf_regs at `base`; none when that is not on a stack of the CPU.
+  std::vector<Hit> structure_on_stack(uint64_t base, int cpu) {
+    std::vector<Hit> hits;
+    bool on_stack = false;
+    for (const StackArea& area : stacks_of_cpu(kernel_, cpu, nullptr))
+      on_stack |= base % 8 == 0 && base >= area.begin && base < area.end;
+    if (!on_stack) return hits;
+    const Object structure = kernel_.object("struct x86_perf_regs", base);
+    const auto pointers = regs_.pointers_of(structure, cpu);
+    if (!pointers.has_value()) return hits;
+    for (const UserRegsPointer& pointer : *pointers) {
+      const Object member = structure.member(pointer.name);
+      Hit hit{kUninitialised, cpu,   pointer, member.expression(),
+              std::nullopt,   false, false,   pointer.legal.has_value()};
+      if (const auto place = member.address(); place.has_value()) hit.address = *place;
+      hits.push_back(std::move(hit));
+    }
+    return hits;
+  }
+
+  /// A CPU that did not fault, but was stopped in perf_reg_value() with a structure of the drain.
+  void inspect_reader(int cpu) {
+    const CpuStatus* status = kernel_.status_of(cpu);
+    if (!status || status->registers.from_user()) return;
+    const auto symbol = kernel_.symbols().at(status->registers.ip);
+    if (!symbol || without_compiler_suffix(symbol->name) != "perf_reg_value") return;
+    if (d_.crash().crash_class != "none" && d_.crash().cpu == cpu) return;
+    const auto& frames = live_stack(cpu).frames;
+    if (std::none_of(frames.begin(), frames.end(),
+                     [](const Frame& frame) { return processes_pebs(frame.function); }))
+      return;
+    // Its first argument is the structure's first member; the compiler may keep a copy.
+    for (const uint64_t base : {status->registers.di, status->registers.bx}) {
+      for (Hit& hit : structure_on_stack(base, cpu)) {
+        if (!hit.pointer.legal.is(false)) continue;
+        hits_.push_back(std::move(hit));
+        return;
+      }
+    }
+  }
+
   // --- the verdict ---------------------------------------------------------------------------------------
+
+  static Stage stage_of(const Hit& hit) {
+    if (hit.crashed) return Stage::kCrashed;
+    if (hit.check == kSuppressed) return Stage::kLatent;
+    return hit.check == kUninitialised ? Stage::kFired : Stage::kArmed;
+  }
 
   void judge() {
     std::vector<std::string> checks;
@@ -420,18 +452,16 @@ class XmmUserRegs {
 
     const bool likely = std::any_of(hits_.begin(), hits_.end(),
                                     [](const Hit& hit) { return hit.check != kSuppressed && hit.certain; });
-    const bool crashed = std::any_of(hits_.begin(), hits_.end(), [](const Hit& hit) { return hit.crashed; });
-    const bool armed =
-        std::any_of(hits_.begin(), hits_.end(), [](const Hit& hit) { return hit.check == kStale; });
+    const auto stale = [](const Hit& hit) { return hit.check == kStale; };
     if (!hits_.empty()) {
       finding_.verdict = likely ? Verdict::kLikely : Verdict::kPossible;
-      finding_.stage = crashed ? Stage::kCrashed : armed ? Stage::kArmed : Stage::kLatent;
-      finding_.cause_of_crash = crashed;
+      for (const Hit& hit : hits_) finding_.stage = std::max(finding_.stage, stage_of(hit));
+      finding_.cause_of_crash = finding_.stage == Stage::kCrashed;
       for (const Hit& hit : hits_)
-        if (crashed ? hit.crashed : !armed || hit.check == kStale) finding_.cpus.push_back(hit.cpu);
+        if (stage_of(hit) == finding_.stage) finding_.cpus.push_back(hit.cpu);
       std::sort(finding_.cpus.begin(), finding_.cpus.end());
       finding_.cpus.erase(std::unique(finding_.cpus.begin(), finding_.cpus.end()), finding_.cpus.end());
-      tell(crashed);
+      tell();
     } else if (!unread_.empty()) {
       finding_.verdict = Verdict::kUndetermined;
       finding_.stage = Stage::kLatent;
@@ -446,15 +476,19 @@ class XmmUserRegs {
       finding_.stage = Stage::kLatent;
       finding_.summary = "this kernel samples SIMD registers of user space; every pointer to them is sound";
     }
-    if (finding_.stage > Stage::kLatent && !finding_.cpus.empty())
-      finding_.facts["cpus_by_stage"] =
-          std::map<std::string, std::vector<int>>{{std::string(to_string(finding_.stage)), finding_.cpus}};
+    std::map<std::string, std::vector<int>> by_stage;
+    for (const Hit& hit : hits_) {
+      if (stage_of(hit) <= Stage::kLatent) continue;
+      std::vector<int>& cpus = by_stage[std::string(to_string(stage_of(hit)))];
+      if (std::find(cpus.begin(), cpus.end(), hit.cpu) == cpus.end()) cpus.push_back(hit.cpu);
+    }
+    if (!by_stage.empty()) finding_.facts["cpus_by_stage"] = std::move(by_stage);
     for (const Unread& unread : unread_) {
       if (finding_.not_visible.size() >= kMaxEvidence) break;
       finding_.not_visible.push_back(unread.message());
     }
     if (finding_.verdict == Verdict::kContradicted) return;
-    if (armed)
+    if (std::any_of(hits_.begin(), hits_.end(), stale))
       finding_.not_visible.push_back(
           "whether this kernel clears the pointers before each sample (since the eighth version of the "
           "series): if it does, one that is left over from an earlier sample does no harm");
@@ -535,11 +569,10 @@ class XmmUserRegs {
     }
   }
 
-  void tell(bool crashed) {
-    const auto chosen = std::find_if(hits_.begin(), hits_.end(), [&](const Hit& hit) {
-      return crashed ? hit.crashed : hit.check != kSuppressed;
-    });
-    const Hit& hit = chosen != hits_.end() ? *chosen : hits_.front();
+  void tell() {
+    const Hit& hit = *std::find_if(hits_.begin(), hits_.end(),
+                                   [&](const Hit& one) { return stage_of(one) == finding_.stage; });
+    const bool crashed = hit.crashed;
     const UserRegsPointer& pointer = hit.pointer;
     if (hit.check == kUninitialised) return tell_uninitialised(hit);
     if (hit.check == kSuppressed) return tell_suppressed(hit);
@@ -579,8 +612,9 @@ class XmmUserRegs {
 
   void tell_uninitialised(const Hit& hit) {
     const UserRegsPointer& pointer = hit.pointer;
-    finding_.summary = fmt::format(
-        "CPU {}: a sample of PEBS records followed a pointer to SIMD registers that nobody had set", hit.cpu);
+    finding_.summary =
+        fmt::format("CPU {}: a sample of PEBS records {} a pointer to SIMD registers that nobody had set",
+                    hit.cpu, hit.crashed ? "followed" : "is about to follow");
     finding_.explanation = {fmt::format(
         "CPU {} was turning PEBS records into samples. The struct x86_perf_regs for them is on the "
         "stack of the drain, and the kernel sets its pointers to SIMD registers only when the "
@@ -589,9 +623,13 @@ class XmmUserRegs {
     if (hit.certain)
       finding_.explanation.push_back(fmt::format("Its {} is {:#x} ({}): {}.", pointer.name, *pointer.value,
                                                  to_string(pointer.place), pointer.why));
-    finding_.explanation.push_back(fmt::format(
-        "perf_reg_value() followed it for perf_output_sample_regs(){}.",
-        faulting_address() ? fmt::format(" and faulted at {:#x}", *faulting_address()) : " and faulted"));
+    finding_.explanation.push_back(
+        !hit.crashed
+            ? "The CPU was stopped in perf_reg_value(), which follows it for perf_output_sample_regs()."
+        : faulting_address() ? fmt::format("perf_reg_value() followed it for perf_output_sample_regs() and "
+                                           "faulted at {:#x}.",
+                                           *faulting_address())
+                             : "perf_reg_value() followed it for perf_output_sample_regs() and faulted.");
   }
 
   void tell_suppressed(const Hit& hit) {

@@ -118,12 +118,6 @@ void collect_pointers(const Type* type, uint64_t base, int depth,
   }
 }
 
-bool processes_pebs(std::string_view function) {
-  return function.find("drain_pebs") != std::string_view::npos ||
-         function.find("drain_arch_pebs") != std::string_view::npos || function.starts_with("setup_pebs_") ||
-         function.starts_with("setup_arch_pebs_") || function.starts_with("__intel_pmu_pebs_");
-}
-
 std::string task_name(const Object& task) {
   const Reading<std::string> comm = task.member("comm").string();
   const Reading<int64_t> pid = task.member("pid").s64();
@@ -132,6 +126,12 @@ std::string task_name(const Object& task) {
 }
 
 }  // namespace
+
+bool processes_pebs(std::string_view function) {
+  return function.find("drain_pebs") != std::string_view::npos ||
+         function.find("drain_arch_pebs") != std::string_view::npos || function.starts_with("setup_pebs_") ||
+         function.starts_with("setup_arch_pebs_") || function.starts_with("__intel_pmu_pebs_");
+}
 
 std::string_view to_string(UserRegsPlace place) {
   switch (place) {
@@ -278,7 +278,7 @@ UserRegs::Ranges UserRegs::pebs_buffers(int cpu) {
     else
       note(found.unread, begin.has_value() ? end.unread() : begin.unread());
   }
-  // pebs_vaddr since "perf/x86/intel: Rename ds_pebs_vaddr" (7.x): the same buffer, as the kernel sees it.
+  // The same buffer, as the kernel sees it; ds_pebs_vaddr at least up to 6.12, pebs_vaddr in 7.2.
   const Object mapped = pmu.member(pmu.has_member("pebs_vaddr") ? "pebs_vaddr" : "ds_pebs_vaddr");
   const Reading<uint64_t> begin = mapped.u64();
   if (!begin.has_value()) {
@@ -302,8 +302,15 @@ UserRegs::Ranges UserRegs::fpstates(const Object& task, const std::string& name)
   const Object embedded = task.member("thread.fpu");
   const Type* type = embedded.type() ? embedded.type()->strip() : nullptr;
   Object fpu = embedded;
-  if (!type || type->kind == TypeKind::kPointer)
-    fpu = task.type() ? kernel_.object("struct fpu", *address + task.type()->size) : embedded;
+  if (!type || type->kind == TypeKind::kPointer) {
+    if (!task.type()) return found;
+    // Kernel threads have none there.
+    constexpr uint64_t kKernelThread = 0x00200000;  // PF_KTHREAD, include/linux/sched.h
+    const Reading<uint64_t> flags = task.member("flags").u64();
+    if (!flags.has_value()) note(found.unread, flags.unread());
+    if (flags.has_value() && (*flags & kKernelThread)) return found;
+    fpu = kernel_.object("struct fpu", *address + task.type()->size);
+  }
   for (const char* member : {"fpstate", "__task_fpstate", "__fpstate"}) {
     const Object holder = fpu.member(member);
     const Type* holder_type = holder.type() ? holder.type()->strip() : nullptr;
@@ -344,8 +351,8 @@ const Reading<uint64_t>& UserRegs::need_fpu_load_mask() {
         return need_fpu_load_mask_.emplace(uint64_t{1} << immediate);
     }
   }
-  // Bit 14 until x86 took the generic numbers of include/asm-generic/thread_info_tif.h, bit 19 since; neither
-  // numbering gives the other's bit a meaning.
+  // Bit 14 (6.12) until x86 took the generic numbers of include/asm-generic/thread_info_tif.h, then 19
+  // (6.18); neither numbering gives the other's bit a meaning.
   return need_fpu_load_mask_.emplace(uint64_t{1} << 14 | uint64_t{1} << 19);
 }
 
@@ -356,9 +363,14 @@ Reading<bool> UserRegs::needs_fpu_load(int cpu) {
 
 Reading<bool> UserRegs::drains_pebs(int cpu) {
   const Stack& stack = stack_of_(cpu);
-  for (size_t i = 0; i < stack.frames.size(); i++)  // the innermost one comes from registers: no guess
-    if (processes_pebs(stack.frames[i].function) && (i == 0 || stack.frames[i].reliable)) return true;
-  if (stack.method == "orc" && (stack.reached_user || stack.reached_end)) return false;
+  bool guessed = false;
+  for (size_t i = 0; i < stack.frames.size(); i++) {
+    if (!processes_pebs(stack.frames[i].function)) continue;
+    if (i == 0 || stack.frames[i].reliable) return true;  // the innermost one comes from registers: no guess
+    guessed = true;
+  }
+  // A scan sees every return address, and others besides.
+  if (!guessed && (stack.reached_user || stack.reached_end)) return false;
   if (!stack.frames.empty() && no_stack_leads_to_pebs(cpu)) return false;
   if (stack.stopped) return *stack.stopped;
   return Unread{UnreadReason::kUnsupported, 0, fmt::format("stack of CPU {}", cpu),

@@ -2,6 +2,7 @@
 //
 // x86-xmm-user-regs on vmcores made by hand: each place that a pointer of x86_user_regs can lead to, where
 // that is legal and where it is not; and every input taken away.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -22,6 +23,7 @@ using Strings = std::vector<std::string>;
 
 constexpr const char* kRule = "x86-xmm-user-regs";
 constexpr const char* kStale = "stale-percpu-user-regs";
+constexpr const char* kUninitialised = "uninitialised-pebs-regs";
 constexpr const char* kSuppressed = "ignore-mask-suppresses-user";
 constexpr uint64_t kXmm = 160;  // of an XSAVE area
 constexpr uint64_t kAllXmm = uint64_t{0xffffffff} << 32;
@@ -192,9 +194,8 @@ TEST(XmmUserRegs, AnotherCpusBufferIsStale) {
 }
 
 TEST(XmmUserRegs, APebsRecordIsSoundWhileItIsProcessed) {
-  XmmMachine::Options options;
-  options.interrupted = "intel_pmu_drain_pebs_icl";
-  XmmMachine machine(options);
+  XmmMachine machine;
+  machine.stop_in("intel_pmu_drain_pebs_icl");
   machine.set_xmm(1, machine.pebs_buffer(1) + 0x80);
   const Finding finding = find(machine);
   expect_sound(finding);
@@ -206,20 +207,18 @@ TEST(XmmUserRegs, APebsRecordIsStaleAfterwards) {
   machine.set_xmm(1, machine.pebs_buffer(1) + 0x80);
   expect_stale(find(machine), "PEBS record");
 
-  XmmMachine::Options options;
-  options.interrupted = "default_idle";
-  XmmMachine idle(options);
+  XmmMachine idle;
+  idle.stop_in("default_idle");
   idle.set_xmm(1, idle.pebs_buffer(1) + 0x80);
   expect_stale(find(idle), "PEBS record");
   // Something on the stack looks like a return address in the drain: it may be a leftover.
-  idle.poke(idle.stack(1) + 0x3200, test::DumpBuilder::kImage + 0x2040);
+  idle.poke(idle.stack(1) + 0x3200, XmmMachine::function("intel_pmu_drain_pebs_icl") + 0x40);
   expect_undetermined(find(idle));
 }
 
 TEST(XmmUserRegs, AnotherCpusPebsRecordIsStale) {
-  XmmMachine::Options options;
-  options.interrupted = "intel_pmu_drain_pebs_icl";
-  XmmMachine machine(options);
+  XmmMachine machine;
+  machine.stop_in("intel_pmu_drain_pebs_icl");
   machine.set_xmm(1, machine.pebs_buffer(0) + 0x80);
   expect_stale(find(machine), "PEBS record");
 }
@@ -251,25 +250,41 @@ TEST(XmmUserRegs, AnotherTasksFpstateIsStale) {
 }
 
 TEST(XmmUserRegs, ALiveStackIsSoundADeadOneIsNot) {
-  XmmMachine::Options options;
-  options.interrupted = "default_idle";  // its stack pointer is at 0x3000
-  XmmMachine live(options);
-  live.set_xmm(1, live.stack(1) + 0x3100);
+  XmmMachine live;
+  live.stop_in("default_idle");
+  live.set_xmm(1, live.stack(1) + XmmMachine::kStackUsed + 0x100);
   const Finding finding = find(live);
   expect_sound(finding);
   EXPECT_EQ(places(finding), Strings{"stack"});
 
-  XmmMachine dead(options);
-  dead.set_xmm(1, dead.stack(1) + 0x2f00);
+  XmmMachine dead;
+  dead.stop_in("default_idle");
+  dead.set_xmm(1, dead.stack(1) + XmmMachine::kStackUsed - 0x100);
   expect_stale(find(dead), "stack");
 
   XmmMachine unused;  // the CPU was in user mode
-  unused.set_xmm(1, unused.stack(1) + 0x3100);
+  unused.set_xmm(1, unused.stack(1) + XmmMachine::kStackUsed + 0x100);
   expect_stale(find(unused), "stack");
 
-  XmmMachine other(options);
-  other.set_xmm(1, other.stack(0) + 0x3100);
+  XmmMachine other;
+  other.stop_in("default_idle");
+  other.set_xmm(1, other.stack(0) + XmmMachine::kStackUsed + 0x100);
   expect_stale(find(other), "stack");
+}
+
+TEST(XmmUserRegs, TheNmiStackIsLiveWithinTheNmiOnly) {
+  XmmMachine nmi;
+  nmi.stop_in("perf_output_sample", {}, nmi.nmi_stack(1) + 0x800);
+  nmi.set_xmm(1, nmi.nmi_stack(1) + 0x900);
+  const Finding finding = find(nmi);
+  expect_sound(finding);
+  EXPECT_EQ(places(finding), Strings{"stack"});
+  nmi.set_xmm(1, nmi.nmi_stack(1) + 0x700);
+  expect_stale(find(nmi), "stack");
+
+  XmmMachine afterwards;
+  afterwards.set_xmm(1, afterwards.nmi_stack(1) + 0x900);
+  expect_stale(find(afterwards), "stack");
 }
 
 TEST(XmmUserRegs, GarbageIsStale) {
@@ -305,8 +320,8 @@ TEST(XmmUserRegs, NullForAPreciseEventThatWantsBothIsPossibleDataLoss) {
 }
 
 TEST(XmmUserRegs, NullIsSoundWhenAnyConditionOfTheDataLossIsMissing) {
-  XmmMachine only_user, only_interrupted, imprecise,
-      kernel_mode(XmmMachine::Options{.interrupted = "default_idle"});
+  XmmMachine only_user, only_interrupted, imprecise, kernel_mode;
+  kernel_mode.stop_in("default_idle");
   only_user.set_event(1, kAllXmm, 0xff, 2);
   only_interrupted.set_event(1, 0xff, kAllXmm, 2);
   imprecise.set_event(1, kAllXmm, kAllXmm, 0);
@@ -325,6 +340,150 @@ TEST(XmmUserRegs, TwoChecksAreOneFinding) {
   EXPECT_EQ(finding.stage, Stage::kArmed);
   EXPECT_EQ(checks(finding), (Strings{kStale, kSuppressed}));
   EXPECT_EQ(finding.cpus, std::vector<int>{0});
+}
+
+// --- crashes -----------------------------------------------------------------------------------------------
+
+const Strings kSampleCallers = {"perf_output_sample_regs", "perf_output_sample", "perf_event_output_forward"};
+const Strings kPebsCallers = {"perf_output_sample_regs", "perf_output_sample", "perf_event_output_forward",
+                              "__intel_pmu_pebs_events", "intel_pmu_drain_pebs_icl"};
+// Nothing is mapped there: an object of a slab whose page was given back, say.
+constexpr uint64_t kUnmapped = 0xffffb12345678000;
+
+/// Registers at the load: xmm_regs in rcx, the index of the register in rax, the struct in rdi.
+Registers loading(uint64_t xmm_regs, uint64_t structure) {
+  Registers registers;
+  registers.cx = xmm_regs;
+  registers.ax = 3;
+  registers.di = structure;
+  return registers;
+}
+
+void expect_crashed(const Finding& finding, const char* check, Verdict verdict) {
+  EXPECT_EQ(finding.verdict, verdict) << finding.summary;
+  EXPECT_EQ(finding.stage, Stage::kCrashed);
+  EXPECT_EQ(checks(finding), Strings{check});
+  EXPECT_TRUE(finding.cause_of_crash);
+  EXPECT_EQ(finding.cpus, std::vector<int>{1});
+}
+
+TEST(XmmUserRegs, AStalePointerKills) {
+  XmmMachine machine;
+  machine.set_xmm(1, kUnmapped);
+  machine.oops(loading(kUnmapped, machine.user_regs(1)), kSampleCallers);
+  expect_crashed(find(machine), kStale, Verdict::kLikely);
+}
+
+TEST(XmmUserRegs, AStalePointerIsNotTheCauseOfAFaultElsewhere) {
+  XmmMachine machine;
+  machine.set_xmm(1, kUnmapped);
+  machine.oops(loading(kUnmapped + 0x100000, machine.heap()), kSampleCallers);
+  const Finding finding = find(machine);
+  EXPECT_EQ(finding.verdict, Verdict::kLikely);
+  EXPECT_EQ(finding.stage, Stage::kArmed);
+  EXPECT_FALSE(finding.cause_of_crash);
+  ASSERT_EQ(finding.look_alikes.size(), 1u);
+  EXPECT_FALSE(finding.look_alikes[0].ruled_out);
+}
+
+TEST(XmmUserRegs, AnUninitialisedPointerOnTheStackOfTheDrainKills) {
+  XmmMachine machine;
+  const uint64_t structure = machine.stack(1) + XmmMachine::kStackUsed + 0x200;
+  machine.poke(structure + XmmMachine::kXmmRegs, kUnmapped);
+  machine.oops(loading(kUnmapped, structure), kPebsCallers);
+  const Finding finding = find(machine);
+  expect_crashed(finding, kUninitialised, Verdict::kLikely);
+  // Its expression can be printed.
+  EXPECT_TRUE(std::any_of(finding.evidence.begin(), finding.evidence.end(), [&](const Evidence& one) {
+    return one.address == structure + XmmMachine::kXmmRegs && !one.expression.empty();
+  }));
+}
+
+TEST(XmmUserRegs, AnUninitialisedPointerThatIsNoAddressKills) {
+  XmmMachine machine;
+  const uint64_t garbage = 0x1234567812345678;
+  const uint64_t structure = machine.stack(1) + XmmMachine::kStackUsed + 0x200;
+  machine.poke(structure + XmmMachine::kXmmRegs, garbage);
+  machine.oops(loading(garbage, structure), kPebsCallers);
+  expect_crashed(find(machine), kUninitialised, Verdict::kLikely);
+}
+
+TEST(XmmUserRegs, AnUninitialisedPointerIsFoundBeforeItIsFollowed) {
+  XmmMachine machine;
+  const uint64_t structure = machine.stack(1) + XmmMachine::kStackUsed + 0x200;
+  machine.poke(structure + XmmMachine::kXmmRegs, kUnmapped);
+  machine.stop_in("perf_reg_value", kPebsCallers, machine.stack(1) + XmmMachine::kStackUsed,
+                  loading(kUnmapped, structure));
+  const Finding finding = find(machine);
+  EXPECT_EQ(finding.verdict, Verdict::kLikely) << finding.summary;
+  EXPECT_EQ(finding.stage, Stage::kFired);
+  EXPECT_EQ(checks(finding), Strings{kUninitialised});
+  EXPECT_FALSE(finding.cause_of_crash);
+  machine.poke<uint64_t>(structure + XmmMachine::kXmmRegs, 0);
+  expect_sound(find(machine));
+}
+
+TEST(XmmUserRegs, WithoutTheStructureTheDrainIsOnlyPossible) {
+  XmmMachine machine;
+  machine.oops(loading(kUnmapped, 0), kPebsCallers);
+  expect_crashed(find(machine), kUninitialised, Verdict::kPossible);
+}
+
+TEST(XmmUserRegs, TheLogAloneNamesTheDrain) {
+  XmmMachine machine;
+  const uint64_t structure = machine.stack(1) + XmmMachine::kStackUsed + 0x200;
+  machine.poke(structure + XmmMachine::kXmmRegs, kUnmapped);
+  Strings lines = {fmt::format("BUG: unable to handle page fault for address: {:016x}", kUnmapped + 3 * 8),
+                   "#PF: supervisor read access in kernel mode",
+                   "#PF: error_code(0x0000) - not-present page",
+                   "Oops: Oops: 0000 [#1] SMP NOPTI",
+                   "CPU: 1 UID: 0 PID: 101 Comm: perf Not tainted 7.4.0-test #1",
+                   "RIP: 0010:perf_reg_value+0x20/0x100",
+                   "RSP: 0018:ffffb00000000000 EFLAGS: 00010046",
+                   fmt::format("RAX: {:016x} RBX: {:016x} RCX: {:016x}", 3, 0, kUnmapped),
+                   fmt::format("RDX: {:016x} RSI: {:016x} RDI: {:016x}", 0, 35, structure),
+                   fmt::format("RBP: {0:016x} R08: {0:016x} R09: {0:016x}", 0),
+                   fmt::format("R10: {0:016x} R11: {0:016x} R12: {0:016x}", 0),
+                   fmt::format("R13: {0:016x} R14: {0:016x} R15: {0:016x}", 0),
+                   "Call Trace:",
+                   " <NMI>"};
+  for (const std::string& caller : kPebsCallers) lines.push_back(" " + caller + "+0x40/0x100");
+  lines.insert(lines.end(), {" </NMI>", "---[ end trace 0000000000000000 ]---",
+                             "Kernel panic - not syncing: Fatal exception in interrupt"});
+  machine.set_log(lines);
+  expect_crashed(find(machine), kUninitialised, Verdict::kLikely);
+}
+
+TEST(XmmUserRegs, LookAlikesAreContradicted) {
+  struct Case {
+    Strings functions;  // the one that faulted first
+    const char* title;
+  };
+  for (const auto& [functions, title] :
+       {Case{{"perf_output_sample_regs", "perf_output_sample"}, "pt_regs"},
+        Case{{"copy_from_user_nmi", "perf_output_sample"}, "the user's stack"},
+        Case{{"xsaves_nmi", "x86_pmu_sample_xregs"}, "XSAVES"}}) {
+    XmmMachine machine;
+    machine.oops(loading(kUnmapped, 0), {});
+    machine.stop_in(functions[0], {functions.begin() + 1, functions.end()});
+    const Finding finding = find(machine);
+    EXPECT_EQ(finding.verdict, Verdict::kContradicted) << title << ": " << finding.summary;
+    EXPECT_EQ(finding.stage, Stage::kNone);
+    EXPECT_FALSE(finding.cause_of_crash);
+    ASSERT_EQ(finding.look_alikes.size(), 1u);
+    EXPECT_NE(finding.look_alikes[0].title.find(title), std::string::npos);
+    EXPECT_FALSE(finding.look_alikes[0].ruled_out);
+  }
+}
+
+TEST(XmmUserRegs, AMisalignedBufferIsNamed) {
+  XmmMachine machine;
+  machine.oops(loading(kUnmapped, 0), {});
+  machine.stop_in("xsaves_nmi", {"x86_pmu_sample_xregs"});
+  machine.poke(machine.buffer_pointer(1), machine.buffer(1) + 8);
+  const Finding finding = find(machine);
+  ASSERT_EQ(finding.look_alikes.size(), 1u);
+  EXPECT_NE(finding.look_alikes[0].why.find("not aligned"), std::string::npos);
 }
 
 // --- what was not saved ------------------------------------------------------------------------------------
@@ -370,11 +529,19 @@ TEST(XmmUserRegs, UndeterminedWithoutTheTask) {
 }
 
 TEST(XmmUserRegs, UndeterminedWithoutTheStack) {
-  XmmMachine::Options options;
-  options.interrupted = "default_idle";
-  XmmMachine machine(options);
+  XmmMachine machine;
+  machine.stop_in("default_idle");
   machine.set_xmm(1, machine.pebs_buffer(1) + 0x80);
   machine.exclude(machine.stack(1) + 0x3000);
+  expect_undetermined(find(machine));
+}
+
+TEST(XmmUserRegs, UndeterminedWithoutTheFrames) {
+  // In an NMI, so that the task's stack is in use to an unknown place: the NMI stack was not saved.
+  XmmMachine machine;
+  machine.stop_in("perf_output_sample", {}, machine.nmi_stack(1) + 0x800);
+  machine.exclude(machine.nmi_stack(1));
+  machine.set_xmm(1, machine.stack(1) + 0x3100);
   expect_undetermined(find(machine));
 }
 
@@ -397,6 +564,104 @@ TEST(XmmUserRegs, WithoutPmuAndFpuTheRestIsStillJudged) {
   EXPECT_FALSE(finding.not_visible.empty());
   machine.set_xmm(1, machine.buffer(0) + kXmm);
   expect_stale(find(machine), "other CPU's buffer");
+}
+
+// --- on the state of a real kernel
+// ---------------------------------------------------------------------------
+
+/// A released kernel to which the variables and types were added: tasks, stacks and counters are real.
+class OnRealKernel : public testing::Test {
+ protected:
+  static constexpr uint64_t kUserRegs = 0x7000000000, kBufferPointer = kUserRegs + 0x100;  // per-CPU, unused
+  static constexpr uint64_t kBuffers = 0xffffc00000000000;
+
+  OnRealKernel() : kernel_(test::bundled("healthy-7.2.12.vmcore")) {
+    kernel_.set_types(XmmMachine::user_regs_types());
+    kernel_.add_symbol({"x86_user_regs", kUserRegs, 192, 'd'});
+    kernel_.add_symbol({"ext_regs_buf", kBufferPointer, 8, 'd'});
+    Kernel& original = kernel_.original();
+    const std::vector<int> cpus = original.present_cpus().value();
+    for (const int cpu : cpus) {
+      const uint64_t base = original.per_cpu_offset(cpu).value();
+      kernel_.memory().provide(base + kUserRegs, 4096);
+      kernel_.memory().provide(buffer(cpu), 4096);
+      kernel_.memory().poke(base + kBufferPointer, buffer(cpu));
+      kernel_.memory().poke<uint64_t>(buffer(cpu) + XmmMachine::kXfeatures, 2);
+      kernel_.memory().poke<uint64_t>(buffer(cpu) + XmmMachine::kXcompBv, uint64_t{1} << 63 | 2);
+      const Object task = original.current_task(cpu);
+      kernel_.memory().provide(task.address().value() + task.type()->size, 8192);
+    }
+  }
+
+  static uint64_t buffer(int cpu) { return kBuffers + 0x10000 * static_cast<uint64_t>(cpu); }
+  /// Its fpstate lies behind the task, at the next multiple of 64 bytes behind struct fpu's own members.
+  uint64_t fpstate(int cpu) {
+    const Object task = kernel_.original().current_task(cpu);
+    return task.address().value() + task.type()->size + 128;
+  }
+  void set_xmm(int cpu, uint64_t value) {
+    kernel_.memory().poke(kernel_.original().per_cpu_offset(cpu).value() + kUserRegs + XmmMachine::kXmmRegs,
+                          value);
+  }
+  Finding find() {
+    Diagnosis diagnosis(kernel_.patched());
+    return test::finding_of(run_rules(diagnosis, all_rules()), kRule);
+  }
+  /// The CPU that called panic(), and its stack.
+  int crashed_cpu() {
+    Diagnosis diagnosis(kernel_.original());
+    stack_ = diagnosis.crash().stack;
+    return diagnosis.crash().cpu.value();
+  }
+
+  test::PatchedKernel kernel_;
+  Stack stack_;
+};
+
+TEST_F(OnRealKernel, NullIsSound) {
+  expect_sound(find());
+}
+
+TEST_F(OnRealKernel, OwnBufferIsSoundAnotherOneIsNot) {
+  set_xmm(1, buffer(1) + kXmm);
+  expect_sound(find());
+  set_xmm(1, buffer(2) + kXmm);
+  expect_stale(find(), "other CPU's buffer");
+}
+
+TEST_F(OnRealKernel, FramesOnTheStackAreLiveUnlessTheyReturned) {
+  const int cpu = crashed_cpu();
+  ASSERT_GT(stack_.frames.size(), 3u);
+  set_xmm(cpu, stack_.frames[2].sp);
+  const Finding live = find();
+  expect_sound(live);
+  EXPECT_EQ(places(live), Strings{"stack"});
+
+  set_xmm(cpu, stack_.frames[0].sp - 512);
+  const Finding dead = find();
+  EXPECT_EQ(dead.verdict, Verdict::kLikely);
+  EXPECT_EQ(checks(dead), Strings{kStale});
+  EXPECT_EQ(places(dead), Strings{"stack"});
+}
+
+TEST_F(OnRealKernel, TheNumberOfTheThreadFlagComesFromTheCode) {
+  const int cpu = crashed_cpu();
+  const Object flags = kernel_.original().current_task(cpu).member("thread_info.flags");
+  set_xmm(cpu, fpstate(cpu) + kXmm);
+  kernel_.memory().poke<uint64_t>(flags.address().value(), uint64_t{1} << 19);
+  expect_sound(find());
+  kernel_.memory().poke<uint64_t>(flags.address().value(), 0);
+  EXPECT_EQ(checks(find()), Strings{kStale});
+
+  const char code[] = "\xf0\x80\x60\x01\xbf\xc3";  // lock andb $0xbf,0x1(%rax): bit 14; ret
+  constexpr uint64_t kFunction = 0xffffffffbf000000;
+  kernel_.add_symbol({"fpregs_mark_activate", kFunction, sizeof(code) - 1, 'T'});
+  kernel_.memory().provide(kFunction, 64);
+  kernel_.memory().write(kFunction, code, sizeof(code) - 1);
+  kernel_.memory().poke<uint64_t>(flags.address().value(), uint64_t{1} << 19);
+  EXPECT_EQ(checks(find()), Strings{kStale});
+  kernel_.memory().poke<uint64_t>(flags.address().value(), uint64_t{1} << 14);
+  expect_sound(find());
 }
 
 // --- the tool ----------------------------------------------------------------------------------------------

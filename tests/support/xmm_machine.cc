@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "support/xmm_machine.h"
 
-#include <fmt/format.h>
+#include <algorithm>
+#include <stdexcept>
 
 #include "support/btf_builder.h"
 #include "support/kallsyms_builder.h"
@@ -19,14 +20,16 @@ constexpr uint64_t kText = kImage;
 // Variables, from kData on.
 constexpr uint64_t kNrCpuIds = kData, kPerCpuOffset = kData + 0x10, kPresentMask = kData + 0x30,
                    kPageOffsetBase = kData + 0x40, kVmallocBase = kData + 0x48, kVmemmapBase = kData + 0x50,
-                   kX86Pmu = kData + 0x80, kPmuName = kData + 0xc0, kInitTask = kData + 0x1000;
+                   kX86Pmu = kData + 0x80, kPmuName = kData + 0xc0, kCrashingCpu = kData + 0xd0,
+                   kPrbPointer = kData + 0xd8, kPrb = kData + 0x100, kInitTask = kData + 0x1000,
+                   kDescs = kData + 0x3000, kInfos = kData + 0x4000, kLogText = kData + 0x5000;
 // Per-CPU variables, from the section's begin on.
-constexpr uint64_t kCurrentTask = 0x100, kUserRegs = 0x200, kBufferPointer = 0x400, kHwEvents = 0x800,
-                   kBufferInPerCpu = 0x1000;
+constexpr uint64_t kCurrentTask = 0x100, kExceptionStacks = 0x108, kUserRegs = 0x200, kBufferPointer = 0x400,
+                   kHwEvents = 0x800, kBufferInPerCpu = 0x1000;
 constexpr uint64_t kPerCpuSize = 0x3000;
 // A CPU's own pages, from its area on.
 constexpr uint64_t kTask = 0x4000, kBuffer = 0x8000, kDebugStore = 0x9000, kPebs = 0xa000, kEvent = 0xb000,
-                   kStack = 0xc000;
+                   kStack = 0xc000, kNmiStack = 0x10000;
 constexpr uint64_t kAreaSize = 0x18000;
 // Members.
 constexpr uint64_t kTaskStack = 32, kTaskTasks = 40, kTaskPid = 56, kTaskComm = 60, kTaskSignal = 80,
@@ -36,7 +39,65 @@ constexpr uint64_t kEventAttr = 0, kAttrSampleType = 24, kAttrBits = 40, kAttrRe
                    kAttrRegsIntr = 96;
 constexpr uint64_t kHwEventsCount = 520, kHwEventsList = 528, kHwEventsDs = 1040, kHwEventsConfig = 1056;
 
+/// Every function: a load through rcx, and a call behind which its callee returns.
+constexpr std::string_view kFunctions[] = {"default_idle",
+                                           "intel_pmu_drain_pebs_icl",
+                                           "__intel_pmu_pebs_events",
+                                           "perf_event_output_forward",
+                                           "perf_output_sample",
+                                           "perf_output_sample_regs",
+                                           "perf_reg_value",
+                                           "copy_from_user_nmi",
+                                           "x86_pmu_sample_xregs",
+                                           "xsaves_nmi"};
+constexpr uint64_t kFunctionSize = 0x100, kLoad = 0x20, kReturn = 0x40;
+
 constexpr uint64_t kXsaveSize = 576 + 256 + 64;
+
+/// Numbers of types.
+struct SimdTypes {
+  uint32_t u64 = 0, word = 0, u32 = 0;
+  uint32_t user_regs = 0, xsave = 0, fpu = 0;
+};
+
+/// What sampling of SIMD registers works with.
+SimdTypes add_simd_types(BtfBuilder& btf, bool with_pointers, bool with_fpu) {
+  SimdTypes types;
+  types.u64 = btf.alias("u64", btf.integer("unsigned long long", 8));
+  types.word = btf.integer("unsigned long", 8);
+  types.u32 = btf.alias("u32", btf.integer("unsigned int", 4));
+
+  std::vector<BtfBuilder::Member> registers;
+  for (const char* name : {"r15", "r14", "r13", "r12", "bp",      "bx", "r11", "r10",   "r9", "r8", "ax",
+                           "cx",  "dx",  "si",  "di",  "orig_ax", "ip", "cs",  "flags", "sp", "ss"})
+    registers.push_back({name, types.word, static_cast<uint32_t>(registers.size() * 64)});
+  const uint32_t pt_regs = btf.structure("pt_regs", 168, registers);
+  std::vector<BtfBuilder::Member> perf_regs = {{"regs", pt_regs, 0}};
+  if (with_pointers) {
+    const uint32_t u64_pointer = btf.pointer(types.u64);
+    const uint32_t xmm =
+        btf.structure("", 8, {{"xmm_regs", u64_pointer, 0}, {"xmm_space", btf.pointer(types.u32), 0}}, true);
+    perf_regs.push_back({"", xmm, XmmMachine::kXmmRegs * 8});
+    perf_regs.push_back({"ymmh_regs", u64_pointer, XmmMachine::kYmmhRegs * 8});
+    perf_regs.push_back({"opmask_regs", u64_pointer, XmmMachine::kOpmaskRegs * 8});
+  }
+  types.user_regs = btf.structure("x86_perf_regs", 192, perf_regs);
+
+  const uint32_t header =
+      btf.structure("xstate_header", 64, {{"xfeatures", types.u64, 0}, {"xcomp_bv", types.u64, 64}});
+  const uint32_t legacy = btf.structure("fxregs_state", 512, {{"cwd", types.u32, 0}});
+  types.xsave = btf.structure("xregs_state", 576,
+                              {{"i387", legacy, 0}, {"header", header, XmmMachine::kXfeatures * 8}});
+  if (!with_fpu) return types;
+  const uint32_t regs = btf.structure("fpregs_state", 4096, {{"xsave", types.xsave, 0}}, true);
+  const uint32_t fpstate = btf.structure("fpstate", kFpstateRegs + 4096,
+                                         {{"size", types.u32, 0}, {"regs", regs, kFpstateRegs * 8}});
+  types.fpu = btf.structure("fpu", kFpuOwnState + kFpstateRegs + 4096,
+                            {{"fpstate", btf.pointer(fpstate), kFpuFpstate * 8},
+                             {"__task_fpstate", btf.pointer(fpstate), kFpuFpstate * 8 + 64},
+                             {"__fpstate", fpstate, kFpuOwnState * 8}});
+  return types;
+}
 
 }  // namespace
 
@@ -47,9 +108,9 @@ XmmMachine::XmmMachine(const Options& options) : options_(options) {
   builder_.write(physical(kBtf), btf);
 
   std::vector<BuiltSymbol> symbols = {{kText, 'T', "_stext"},
-                                      {kText + 0x1000, 'T', "default_idle"},
-                                      {kText + 0x2000, 't', "intel_pmu_drain_pebs_icl"},
-                                      {kText + 0x3000, 'T', "_etext"},
+                                      {kText + kFunctionSize * (std::size(kFunctions) + 1), 'T', "_etext"},
+                                      {kCrashingCpu, 'D', "crashing_cpu"},
+                                      {kPrbPointer, 'D', "prb"},
                                       {kNrCpuIds, 'D', "nr_cpu_ids"},
                                       {kPerCpuOffset, 'D', "__per_cpu_offset"},
                                       {kPresentMask, 'D', "__cpu_present_mask"},
@@ -60,9 +121,11 @@ XmmMachine::XmmMachine(const Options& options) : options_(options) {
                                       {kInitTask, 'D', "init_task"},
                                       {kPerCpu, 'D', "__per_cpu_start"},
                                       {kPerCpu + kCurrentTask, 'D', "current_task"},
+                                      {kPerCpu + kExceptionStacks, 'D', "cea_exception_stacks"},
                                       {kPerCpu + kPerCpuSize, 'D', "__per_cpu_end"},
                                       {kBtf, 'R', "__start_BTF"},
                                       {kBtf + btf.size(), 'R', "__stop_BTF"}};
+  for (const std::string_view name : kFunctions) symbols.push_back({function(name), 't', std::string(name)});
   if (options.with_code) {
     symbols.push_back({kPerCpu + kUserRegs, 'd', "x86_user_regs"});
     symbols.push_back(
@@ -82,6 +145,16 @@ XmmMachine::XmmMachine(const Options& options) : options_(options) {
   const std::string release = "OSRELEASE=6.12.0-test";
   info.replace(info.find(release), release.size(), "OSRELEASE=7.4.0-test");
   info += kallsyms.vmcoreinfo(kText);
+  // The log's layout, which the kernel exports for dump tools.
+  info +=
+      "SIZE(prb_desc)=24\nOFFSET(prb_desc.state_var)=0\nOFFSET(prb_desc.text_blk_lpos)=8\n"
+      "OFFSET(prb_data_blk_lpos.begin)=0\nOFFSET(prb_data_blk_lpos.next)=8\nOFFSET(atomic_long_t.counter)=0\n"
+      "SIZE(printk_info)=24\nOFFSET(printk_info.seq)=0\nOFFSET(printk_info.ts_nsec)=8\n"
+      "OFFSET(printk_info.text_len)=16\nOFFSET(printk_ringbuffer.desc_ring)=0\n"
+      "OFFSET(printk_ringbuffer.text_data_ring)=48\nOFFSET(prb_desc_ring.count_bits)=0\n"
+      "OFFSET(prb_desc_ring.descs)=8\nOFFSET(prb_desc_ring.infos)=16\nOFFSET(prb_desc_ring.head_id)=24\n"
+      "OFFSET(prb_desc_ring.tail_id)=32\nOFFSET(prb_data_ring.size_bits)=0\nOFFSET(prb_data_ring.data)=8\n"
+      "OFFSET(prb_data_ring.head_lpos)=16\nOFFSET(prb_data_ring.tail_lpos)=24\n";
   const uint32_t note[3] = {11, static_cast<uint32_t>(info.size()), 0};
   std::string raw(reinterpret_cast<const char*>(note), sizeof(note));
   raw.append("VMCOREINFO", 11).append(1, '\0');
@@ -90,19 +163,75 @@ XmmMachine::XmmMachine(const Options& options) : options_(options) {
   builder_.set_vmcoreinfo_note(false);
   builder_.add_raw_notes(raw);
 
-  constexpr uint64_t kUserCs = 0x33, kKernelCs = 0x10, kUserIp = 0x401000, kUserSp = 0x7ffc00001000;
-  for (int cpu = 0; cpu < kCpus; cpu++) {
-    uint64_t function = 0;
-    for (const BuiltSymbol& symbol : symbols)
-      if (cpu == 1 && symbol.name == options.interrupted) function = symbol.address;
-    if (function)
-      builder_.add_cpu(function + 0x20, stack(cpu) + 0x3000, kKernelCs, 100 + cpu);
-    else
-      builder_.add_cpu(kUserIp, kUserSp, kUserCs, 100 + cpu);
+  for (Registers& registers : registers_) {
+    registers.cs = 0x33;
+    registers.ip = 0x401000;
+    registers.sp = 0x7ffc00001000;
   }
 }
 
+DumpBuilder XmmMachine::complete() const {
+  DumpBuilder whole = builder_;
+  for (int cpu = 0; cpu < kCpus; cpu++) whole.add_cpu(registers_[static_cast<size_t>(cpu)], 100 + cpu);
+  return whole;
+}
+
+uint64_t XmmMachine::function(std::string_view name) {
+  const auto* found = std::find(std::begin(kFunctions), std::end(kFunctions), name);
+  if (found == std::end(kFunctions)) throw std::out_of_range(std::string(name));
+  return kText + kFunctionSize * static_cast<uint64_t>(found - std::begin(kFunctions) + 1);
+}
+
+void XmmMachine::stop_in(std::string_view name, const std::vector<std::string>& callers, uint64_t sp,
+                         const Registers& others) {
+  Registers& registers = registers_[1];
+  registers = others;
+  registers.ip = function(name) + kLoad;
+  registers.cs = 0x10;
+  registers.sp = sp;
+  for (size_t i = 0; i < callers.size(); i++) poke(registers.sp + 8 * i, function(callers[i]) + kReturn);
+}
+
+void XmmMachine::oops(const Registers& registers, const std::vector<std::string>& callers) {
+  poke<int32_t>(kCrashingCpu, 1);
+  stop_in("perf_reg_value", callers, stack(1) + kStackUsed, registers);
+}
+
+void XmmMachine::set_log(const std::vector<std::string>& lines) {
+  constexpr uint64_t kCountBits = 6, kSizeBits = 12, kFinalized = uint64_t{2} << 62;
+  poke<uint32_t>(kPrb, kCountBits);
+  poke(kPrb + 8, kDescs);
+  poke(kPrb + 16, kInfos);
+  poke<uint32_t>(kPrb + 48, kSizeBits);
+  poke(kPrb + 56, kLogText);
+  poke(kPrbPointer, kPrb);
+  const uint64_t first_id = uint64_t{1} << kCountBits;
+  uint64_t position = 0;
+  for (size_t i = 0; i < lines.size(); i++) {
+    const uint64_t id = first_id + i;
+    const uint64_t next = position + 8 + (lines[i].size() + 7) / 8 * 8;
+    poke(kDescs + 24 * i, id | kFinalized);
+    poke(kDescs + 24 * i + 8, position);
+    poke(kDescs + 24 * i + 16, next);
+    poke<uint64_t>(kInfos + 24 * i, i);
+    poke<uint64_t>(kInfos + 24 * i + 8, 1000 * i);
+    poke(kInfos + 24 * i + 16, static_cast<uint16_t>(lines[i].size()));
+    poke(kLogText + position, id);
+    builder_.write(physical(kLogText + position + 8), std::string_view(lines[i]));
+    position = next;
+  }
+  poke(kPrb + 24, first_id + lines.size() - 1);
+  poke(kPrb + 32, first_id);
+  poke(kPrb + 64, position);
+  poke<uint64_t>(kPrb + 72, 0);
+}
+
 void XmmMachine::lay_out_memory() {
+  for (const std::string_view name : kFunctions) {
+    builder_.write(physical(function(name) + kLoad), "\x48\x8b\x14\xc1");            // mov (%rcx,%rax,8),%rdx
+    builder_.write(physical(function(name) + kReturn - 5), "\xe8\x01\x01\x01\x01");  // call
+  }
+  poke<int32_t>(kCrashingCpu, -1);
   poke<uint32_t>(kNrCpuIds, kCpus);
   poke<uint64_t>(kPresentMask, (1 << kCpus) - 1);
   poke(kPageOffsetBase, builder_.direct_map());
@@ -120,6 +249,7 @@ void XmmMachine::lay_out_memory() {
       poke<uint64_t>(page, 0);
 
     poke(per_cpu(cpu) + kCurrentTask, task(cpu));
+    poke(per_cpu(cpu) + kExceptionStacks, nmi_stack(cpu));
     poke(task(cpu) + kTaskStack, stack(cpu));
     poke<uint32_t>(task(cpu) + kTaskPid, static_cast<uint32_t>(100 + cpu));
     poke<uint64_t>(task(cpu) + kTaskComm, 0x66726570);  // "perf"
@@ -157,47 +287,23 @@ void XmmMachine::set_event(int cpu, uint64_t user, uint64_t interrupted, int pre
   poke<uint64_t>(hw_events(cpu) + kHwEventsConfig, precise && interrupted >> 32 ? 1 << 2 : 0);
 }
 
+std::vector<std::byte> XmmMachine::user_regs_types() {
+  BtfBuilder btf;
+  add_simd_types(btf, true, true);
+  return btf.build();
+}
+
 std::vector<std::byte> XmmMachine::types() const {
   BtfBuilder btf;
-  const uint32_t u64 = btf.alias("u64", btf.integer("unsigned long long", 8));
-  const uint32_t word = btf.integer("unsigned long", 8);
+  const SimdTypes simd = add_simd_types(btf, options_.with_pointers, options_.with_fpu);
+  const uint32_t u64 = simd.u64, word = simd.word, u32 = simd.u32;
   const uint32_t number = btf.integer("int", 4, BtfBuilder::kSigned);
-  const uint32_t u32 = btf.alias("u32", btf.integer("unsigned int", 4));
   const uint32_t character = btf.integer("char", 1, BtfBuilder::kSigned);
-  const uint32_t u64_pointer = btf.pointer(u64);
+  btf.structure("cea_exception_stacks", 4096, {{"NMI_stack", btf.array(character, 4096), 0}});
   btf.structure("cpumask", 8, {{"bits", btf.array(word, 1), 0}});
 
-  std::vector<BtfBuilder::Member> registers;
-  for (const char* name : {"r15", "r14", "r13", "r12", "bp",      "bx", "r11", "r10",   "r9", "r8", "ax",
-                           "cx",  "dx",  "si",  "di",  "orig_ax", "ip", "cs",  "flags", "sp", "ss"})
-    registers.push_back({name, word, static_cast<uint32_t>(registers.size() * 64)});
-  const uint32_t pt_regs = btf.structure("pt_regs", 168, registers);
-  std::vector<BtfBuilder::Member> perf_regs = {{"regs", pt_regs, 0}};
-  if (options_.with_pointers) {
-    const uint32_t xmm =
-        btf.structure("", 8, {{"xmm_regs", u64_pointer, 0}, {"xmm_space", btf.pointer(u32), 0}}, true);
-    perf_regs.push_back({"", xmm, kXmmRegs * 8});
-    perf_regs.push_back({"ymmh_regs", u64_pointer, kYmmhRegs * 8});
-    perf_regs.push_back({"opmask_regs", u64_pointer, kOpmaskRegs * 8});
-  }
-  const uint32_t user_regs = btf.structure("x86_perf_regs", 192, perf_regs);
-
-  const uint32_t header = btf.structure("xstate_header", 64, {{"xfeatures", u64, 0}, {"xcomp_bv", u64, 64}});
-  const uint32_t legacy = btf.structure("fxregs_state", 512, {{"cwd", u32, 0}});
-  const uint32_t xsave =
-      btf.structure("xregs_state", 576, {{"i387", legacy, 0}, {"header", header, kXfeatures * 8}});
-
   std::vector<BtfBuilder::Member> thread;
-  if (options_.with_fpu) {
-    const uint32_t regs = btf.structure("fpregs_state", 4096, {{"xsave", xsave, 0}}, true);
-    const uint32_t fpstate =
-        btf.structure("fpstate", kFpstateRegs + 4096, {{"size", u32, 0}, {"regs", regs, kFpstateRegs * 8}});
-    const uint32_t fpu = btf.structure("fpu", kFpuOwnState + kFpstateRegs + 4096,
-                                       {{"fpstate", btf.pointer(fpstate), kFpuFpstate * 8},
-                                        {"__task_fpstate", btf.pointer(fpstate), kFpuFpstate * 8 + 64},
-                                        {"__fpstate", fpstate, kFpuOwnState * 8}});
-    thread.push_back({"fpu", fpu, 0});
-  }
+  if (options_.with_fpu) thread.push_back({"fpu", simd.fpu, 0});
   const uint32_t thread_struct = btf.structure("thread_struct", 5000, thread);
   const uint32_t thread_info = btf.structure("thread_info", 8, {{"flags", word, 0}});
   const uint32_t list = btf.structure("list_head", 16, {{"next", word, 0}, {"prev", word, 64}});
@@ -217,8 +323,8 @@ std::vector<std::byte> XmmMachine::types() const {
   if (options_.typed_variables) {
     const bool inside = options_.buffer_in_per_cpu;
     const uint32_t buffer =
-        btf.variable("ext_regs_buf", inside ? btf.array(character, 1024) : btf.pointer(xsave));
-    btf.section(".data..percpu", {{btf.variable("x86_user_regs", user_regs), kUserRegs, 192},
+        btf.variable("ext_regs_buf", inside ? btf.array(character, 1024) : btf.pointer(simd.xsave));
+    btf.section(".data..percpu", {{btf.variable("x86_user_regs", simd.user_regs), kUserRegs, 192},
                                   {buffer, static_cast<uint32_t>(inside ? kBufferInPerCpu : kBufferPointer),
                                    inside ? 1024u : 8u}});
   }
@@ -286,6 +392,9 @@ uint64_t XmmMachine::fpstate(int cpu) const {
 }
 uint64_t XmmMachine::stack(int cpu) const {
   return area(cpu) + kStack;
+}
+uint64_t XmmMachine::nmi_stack(int cpu) const {
+  return area(cpu) + kNmiStack;
 }
 uint64_t XmmMachine::heap() const {
   return builder_.direct_map() + 0x8000;

@@ -19,6 +19,9 @@
 
 namespace perfcore {
 
+/// Is this a function that turns PEBS records into samples (arch/x86/events/intel/ds.c)?
+bool processes_pebs(std::string_view function);
+
 /// Where a pointer of struct x86_perf_regs leads.
 enum class UserRegsPlace {
   kUnknown,         ///< not read, or what it would have to be compared with was not
