@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 
 #include "kernel/synthetic_types.h"
@@ -334,8 +335,20 @@ const PerCpuLayout* Kernel::per_cpu_layout() {
 }
 
 Reading<uint64_t> Kernel::nr_cpu_ids() {
-  if (!symbols_->find("nr_cpu_ids"))
+  if (!symbols_->find("nr_cpu_ids")) {
+    // A constant with CONFIG_FORCE_NR_CPUS (6f9c07be9d02, 6.1): no CPU beyond the last possible one matters.
+    const Object mask = variable("__cpu_possible_mask").unread() ? variable("__cpu_present_mask")
+                                                                 : variable("__cpu_possible_mask");
+    const Reading<uint64_t> address = mask.address();
+    const uint64_t words = mask.type() ? std::min<uint64_t>(mask.type()->size, kMaxCpus / 8) / 8 : 0;
+    if (address.has_value() && words) {
+      const auto bits = read_array<uint64_t>(*memory_, *address, words);
+      if (!bits.has_value()) return bits.unread();
+      for (size_t i = words; i-- > 0;)
+        if ((*bits)[i]) return i * 64 + static_cast<uint64_t>(std::bit_width((*bits)[i]));
+    }
     if (const PerCpuLayout* layout = per_cpu_layout()) return layout->cpus;
+  }
   const Reading<uint64_t> number = variable("nr_cpu_ids").u64();
   if (!number.has_value() || (*number >= 1 && *number <= kMaxCpus)) return number;
   return Unread{UnreadReason::kCorrupt, 0, "nr_cpu_ids",

@@ -99,7 +99,7 @@ std::vector<StackArea> stacks_of_cpu(Kernel& kernel, int cpu, std::vector<Unread
   for (const char* name : {"DF_stack", "NMI_stack", "DB_stack", "MCE_stack", "VC_stack", "VC2_stack"}) {
     const Object stack = exception_stacks.member(name);
     const auto begin = stack.address();
-    if (begin.has_value() && stack.type() && stack.type()->size)
+    if (begin.has_value() && stack.type() && stack.type()->size && stack.type()->size <= kMaxStackSize)
       areas.push_back({*begin, *begin + stack.type()->size, StackArea::Kind::kException, name});
   }
   return areas;
