@@ -172,7 +172,10 @@ class XmmUserRegs {
       all.any_user = all.any_user_xmm = all.both = counters.n_events.unread();
       return all;
     }
-    for (const Reading<uint64_t>& pointer : counters.event_list) {
+    std::vector<Reading<uint64_t>> events = counters.event_list;
+    for (int i = 0; i < kMaxCounters; i++)
+      if (counters.active(i)) events.push_back(counters.events[static_cast<size_t>(i)]);
+    for (const Reading<uint64_t>& pointer : events) {
       Wishes one;
       if (!pointer.has_value()) {
         one.user = one.user_xmm = one.intr_xmm = one.precise = pointer.unread();

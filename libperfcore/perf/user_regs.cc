@@ -99,8 +99,10 @@ void note(std::vector<Unread>& list, const Unread& unread) {
 /// union have one value.
 void collect_pointers(const Type* type, uint64_t base, int depth,
                       std::vector<std::pair<uint64_t, std::string>>& found) {
+  constexpr size_t kMaxPointers = 32;
   if (!type || depth > 4) return;
   for (const Member& member : type->members()) {
+    if (found.size() >= kMaxPointers) return;
     const Type* member_type = type->member_type(member);
     const Type* plain = member_type ? member_type->strip() : nullptr;
     if (!plain) continue;
@@ -244,7 +246,7 @@ const UserRegs::Ranges& UserRegs::buffers() {
   for (const int cpu : *all) {
     const Reading<uint64_t> begin = buffer(cpu);
     if (!begin.has_value()) {
-      note(buffers_->unread, begin.unread());
+      buffers_->unread.push_back(begin.unread());  // whoever has x86_user_regs has buffers
       continue;
     }
     if (*begin == 0) continue;
@@ -362,6 +364,12 @@ Reading<bool> UserRegs::needs_fpu_load(int cpu) {
 }
 
 Reading<bool> UserRegs::drains_pebs(int cpu) {
+  const auto known = drains_pebs_.find(cpu);
+  if (known != drains_pebs_.end()) return known->second;
+  return drains_pebs_.emplace(cpu, look_for_pebs(cpu)).first->second;
+}
+
+Reading<bool> UserRegs::look_for_pebs(int cpu) {
   const Stack& stack = stack_of_(cpu);
   bool guessed = false;
   for (size_t i = 0; i < stack.frames.size(); i++) {
@@ -489,26 +497,36 @@ bool UserRegs::name_foreign(UserRegsPointer& pointer) {
   if (content.has_value() && (*content)[0] == 0x6b6b6b6b6b6b6b6b && (*content)[1] == (*content)[0])
     return found(UserRegsPlace::kFreed, "an object that was freed",
                  "the memory holds the pattern of freed objects (POISON_FREE, 0x6b)");
+  for (const Foreign& foreign : foreign_places()) {
+    if (!foreign.range.contains(address) || foreign.range.cpu == pointer.cpu) continue;
+    if (foreign.place != UserRegsPlace::kTaskFpstate)
+      return found(foreign.place, foreign.range.name, "it belongs to another CPU");
+    const Object task = kernel_.object("struct task_struct", foreign.task);
+    return found(foreign.place, "fpstate of " + task_name(task),
+                 fmt::format("the current task of CPU {} is another one", pointer.cpu));
+  }
+  return false;
+}
+
+const std::vector<UserRegs::Foreign>& UserRegs::foreign_places() {
+  if (foreign_) return *foreign_;
+  foreign_.emplace();
   const Reading<std::vector<int>> all = cpus();
   for (const int cpu : all.has_value() ? *all : std::vector<int>()) {
-    if (cpu == pointer.cpu) continue;
     for (const Range& range : pebs_buffers(cpu).ranges)
-      if (range.contains(address))
-        return found(UserRegsPlace::kPebsRecord, range.name, "it belongs to another CPU");
+      foreign_->push_back({range, UserRegsPlace::kPebsRecord, 0});
     for (const StackArea& area : stacks_of_cpu(kernel_, cpu, nullptr))
-      if (address >= area.begin && address < area.end)
-        return found(UserRegsPlace::kStack, fmt::format("{} of CPU {}", area.name, cpu),
-                     "it belongs to another CPU");
+      foreign_->push_back({{area.begin, area.end, fmt::format("{} of CPU {}", area.name, cpu), cpu},
+                           UserRegsPlace::kStack,
+                           0});
   }
-  bool named = false;
+  // A list that breaks off leaves tasks without a name, no more.
   static_cast<void>(for_each_task(kernel_, [&](const Object& task) {
-    if (named) return;
+    const Reading<uint64_t> address = task.address();
     for (const Range& range : fpstates(task, "").ranges)
-      if (range.contains(address))
-        named = found(UserRegsPlace::kTaskFpstate, "fpstate of " + task_name(task),
-                      fmt::format("the current task of CPU {} is another one", pointer.cpu));
+      if (address.has_value()) foreign_->push_back({range, UserRegsPlace::kTaskFpstate, *address});
   }));
-  return named;
+  return *foreign_;
 }
 
 void UserRegs::judge(UserRegsPointer& pointer) {

@@ -287,6 +287,31 @@ TEST(XmmUserRegs, TheNmiStackIsLiveWithinTheNmiOnly) {
   expect_stale(find(afterwards), "stack");
 }
 
+TEST(XmmUserRegs, EveryExpressionInTheEvidenceCanBePrinted) {
+  XmmMachine machine;
+  const uint64_t structure = machine.stack(1) + XmmMachine::kStackUsed + 0x200;
+  machine.poke<uint64_t>(structure + XmmMachine::kXmmRegs, 0x1234567812345678);
+  machine.set_xmm(0, machine.buffer(1) + kXmm);
+  machine.stop_in("perf_reg_value", {"perf_output_sample_regs", "intel_pmu_drain_pebs_icl"},
+                  machine.stack(1) + XmmMachine::kStackUsed, Registers{.di = structure});
+  const test::TempDir directory;
+  KernelOptions options;
+  options.search_debuginfo = false;
+  const auto kernel = Kernel::open(Dump::open({directory.write("vmcore", machine.elf())}), options);
+  Diagnosis diagnosis(*kernel);
+  const Finding finding = test::finding_of(run_rules(diagnosis, all_rules()), kRule);
+  EXPECT_EQ(checks(finding).size(), 2u);
+  int expressions = 0;
+  for (const Evidence& evidence : finding.evidence) {
+    if (evidence.expression.empty()) continue;
+    expressions++;
+    const Object object = evaluate(*kernel, evidence.expression);
+    ASSERT_EQ(object.unread(), nullptr) << evidence.expression;
+    EXPECT_EQ(object.address().value(), evidence.address) << evidence.expression;
+  }
+  EXPECT_EQ(expressions, 2);
+}
+
 TEST(XmmUserRegs, GarbageIsStale) {
   for (const auto& [value, place] : {std::pair<uint64_t, const char*>{0x7ffc00001000, "user address"},
                                      {0x1234567812345678, "non-canonical"},
@@ -498,6 +523,23 @@ TEST(XmmUserRegs, UndeterminedWithoutTheMembers) {
   XmmMachine::Options options;
   options.with_pointers = false;
   expect_undetermined(find(XmmMachine(options)));
+}
+
+TEST(XmmUserRegs, UndeterminedWithoutTheBuffersName) {
+  XmmMachine::Options options;
+  options.with_buffer = false;
+  XmmMachine machine(options);
+  expect_sound(find(machine));
+  machine.set_xmm(1, machine.buffer(1) + kXmm);
+  expect_undetermined(find(machine));
+}
+
+TEST(XmmUserRegs, CpusAreFoundWhereTheirNumberIsAConstant) {
+  XmmMachine::Options options;
+  options.with_nr_cpu_ids = false;
+  XmmMachine machine(options);
+  machine.set_xmm(1, machine.buffer(0) + kXmm);
+  expect_stale(find(machine), "other CPU's buffer");
 }
 
 TEST(XmmUserRegs, UndeterminedWithoutTheHeaderOfTheBuffer) {

@@ -111,7 +111,6 @@ XmmMachine::XmmMachine(const Options& options) : options_(options) {
                                       {kText + kFunctionSize * (std::size(kFunctions) + 1), 'T', "_etext"},
                                       {kCrashingCpu, 'D', "crashing_cpu"},
                                       {kPrbPointer, 'D', "prb"},
-                                      {kNrCpuIds, 'D', "nr_cpu_ids"},
                                       {kPerCpuOffset, 'D', "__per_cpu_offset"},
                                       {kPresentMask, 'D', "__cpu_present_mask"},
                                       {kPageOffsetBase, 'D', "page_offset_base"},
@@ -126,11 +125,11 @@ XmmMachine::XmmMachine(const Options& options) : options_(options) {
                                       {kBtf, 'R', "__start_BTF"},
                                       {kBtf + btf.size(), 'R', "__stop_BTF"}};
   for (const std::string_view name : kFunctions) symbols.push_back({function(name), 't', std::string(name)});
-  if (options.with_code) {
-    symbols.push_back({kPerCpu + kUserRegs, 'd', "x86_user_regs"});
+  if (options.with_nr_cpu_ids) symbols.push_back({kNrCpuIds, 'D', "nr_cpu_ids"});
+  if (options.with_code) symbols.push_back({kPerCpu + kUserRegs, 'd', "x86_user_regs"});
+  if (options.with_code && options.with_buffer)
     symbols.push_back(
         {kPerCpu + (options.buffer_in_per_cpu ? kBufferInPerCpu : kBufferPointer), 'd', "ext_regs_buf"});
-  }
   if (options.with_pmu) symbols.push_back({kPerCpu + kHwEvents, 'D', "cpu_hw_events"});
   KallsymsOptions form;
   form.form = KallsymsForm::kFromEntry;

@@ -21,7 +21,9 @@ class XmmMachine {
   static constexpr int kCpus = 2;
 
   struct Options {
-    bool with_code = true;           ///< x86_user_regs and ext_regs_buf exist
+    bool with_code = true;    ///< x86_user_regs and ext_regs_buf exist
+    bool with_buffer = true;  ///< ext_regs_buf among the symbols
+    bool with_nr_cpu_ids = true;
     bool with_mask = true;           ///< struct x86_pmu has ext_regs_mask
     bool typed_variables = false;    ///< BTF knows the two per-CPU variables
     bool buffer_in_per_cpu = false;  ///< ext_regs_buf is the buffer itself, not a pointer

@@ -104,11 +104,20 @@ class UserRegs {
     std::vector<Unread> unread;  ///< exists according to symbols and types, but was not read
   };
 
+  /// What belongs to a CPU (range.cpu) or to a task.
+  struct Foreign {
+    Range range;
+    UserRegsPlace place = UserRegsPlace::kOther;
+    uint64_t task = 0;  ///< struct task_struct
+  };
+
   Reading<uint64_t> per_cpu_address(std::string_view name, int cpu);
   void judge(UserRegsPointer& pointer);
   void judge_own_buffer(UserRegsPointer& pointer, const Range& buffer);
   bool judge_stack(UserRegsPointer& pointer, std::vector<Unread>& unread);
+  Reading<bool> look_for_pebs(int cpu);
   bool no_stack_leads_to_pebs(int cpu);
+  const std::vector<Foreign>& foreign_places();
   bool name_foreign(UserRegsPointer& pointer);
   const Ranges& buffers();
   Ranges pebs_buffers(int cpu);
@@ -119,6 +128,8 @@ class UserRegs {
   Kernel& kernel_;
   StackOf stack_of_;
   std::optional<Ranges> buffers_;
+  std::optional<std::vector<Foreign>> foreign_;
+  std::map<int, Reading<bool>> drains_pebs_;
   std::optional<Reading<uint64_t>> need_fpu_load_mask_;
 };
 
