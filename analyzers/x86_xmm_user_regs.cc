@@ -66,8 +66,8 @@ struct CpuWishes {
   Reading<bool> any_user = false;
   Reading<bool> any_user_xmm = false;
   Reading<bool> both = false;  ///< one precise event wants XMM of both the interrupted and the user's context
-  std::optional<PerfEvent> plain;    ///< samples user registers, no SIMD ones
-  std::optional<PerfEvent> clashes;  ///< makes `both` true
+  std::string plain;           ///< the first event that samples user registers, but no SIMD ones
+  std::string clashes;         ///< the first one that makes `both` true
 };
 
 class XmmUserRegs {
@@ -117,10 +117,11 @@ class XmmUserRegs {
     int cpu = -1;
     UserRegsPointer pointer;
     std::string expression;
-    std::optional<uint64_t> address;
+    std::optional<uint64_t> address = {};
     bool leftover = false;  ///< a good pointer that the last sample had not asked for
     bool crashed = false;   ///< the fault was at what it points to
     bool certain = true;
+    std::string event = {};  ///< whose wishes this is about
   };
 
   Finding not_applicable() {
@@ -183,9 +184,10 @@ class XmmUserRegs {
         one = wishes_of(d_.pmu().event(*pointer));
       }
       const Reading<bool> both = one.user_xmm && one.intr_xmm && one.precise;
-      if (pointer.has_value() && one.user.is(true) && one.user_xmm.is(false) && !all.plain)
-        all.plain = d_.pmu().event(*pointer);
-      if (pointer.has_value() && both.is(true) && !all.clashes) all.clashes = d_.pmu().event(*pointer);
+      if (pointer.has_value() && one.user.is(true) && one.user_xmm.is(false) && all.plain.empty())
+        all.plain = d_.pmu().event(*pointer).describe();
+      if (pointer.has_value() && both.is(true) && all.clashes.empty())
+        all.clashes = d_.pmu().event(*pointer).describe();
       all.any_user = all.any_user || one.user;
       all.any_user_xmm = all.any_user_xmm || one.user_xmm;
       all.both = all.both || both;
@@ -208,7 +210,7 @@ class XmmUserRegs {
     for (const UserRegsPointer& pointer : *pointers) {
       const Object member = regs.member(pointer.name);
       const Reading<uint64_t> address = member.address();
-      Hit hit{kStale, cpu, pointer, member.expression(), std::nullopt, false, false, true};
+      Hit hit{kStale, cpu, pointer, member.expression()};
       if (address.has_value()) hit.address = *address;
       count(pointer);
       if (!pointer.legal.has_value()) {
@@ -218,6 +220,7 @@ class XmmUserRegs {
                                                      : pointer.value.unread().message(),
                            "NULL, or valid registers of this sample", EvidenceResult::kUndetermined, 0),
             hit);
+        undecided_.push_back(hit);
       } else if (!*pointer.legal) {
         hits_.push_back(hit);
       } else if (pointer.place == UserRegsPlace::kOwnBuffer) {
@@ -228,6 +231,7 @@ class XmmUserRegs {
           note_unless_absent(leftover.unread());
         } else if (*leftover) {
           hit.leftover = true;
+          hit.event = ask().plain;
           hits_.push_back(hit);
         }
       }
@@ -248,8 +252,8 @@ class XmmUserRegs {
     if (!*user) return;
     Hit hit = null;
     hit.check = kSuppressed;
+    hit.event = asked.clashes;
     hits_.push_back(hit);
-    clashes_.push_back(asked.clashes ? asked.clashes->describe() : "an event");
   }
 
   /// A kernel without the thing has nothing to be read: said, but no reason to doubt the rest.
@@ -364,26 +368,32 @@ class XmmUserRegs {
            {r.di, r.bx, r.bp, r.r12, r.r13, r.r14, r.r15, r.si, r.dx, r.cx, r.ax, r.r8, r.r9, r.r10, r.r11})
         if (examine_structure(base, cpu, *address, under_pebs)) return;
     }
-    if (address)
-      for (Hit& hit : hits_)
-        if (hit.cpu == cpu && hit.check == kStale && covers(hit.pointer, *address)) {
-          hit.crashed = true;
-          return;
-        }
+    if (address && blame_user_regs(cpu, *address)) return;
     if (!under_pebs || !in_value || (address && *address < kPageSize)) return;
-    Hit hit{kUninitialised, cpu, {}, "", std::nullopt, false, true, false};
+    Hit hit{kUninitialised, cpu, {}, ""};
+    hit.crashed = true;
+    hit.certain = false;
     hit.pointer.cpu = cpu;
     hit.pointer.why = "the structure that holds the pointer was not found in the registers of the fault";
     if (address) hit.pointer.value = *address;
     hits_.push_back(std::move(hit));
   }
 
-  bool examine_structure(uint64_t base, int cpu, uint64_t address, bool under_pebs) {
-    if (regs_.object(cpu).address().is(base)) {
-      for (Hit& hit : hits_)
-        if (hit.cpu == cpu && hit.check == kStale && covers(hit.pointer, address)) return hit.crashed = true;
-      return false;
+  /// Did a pointer of x86_user_regs lead to the address that faulted? Then it was bad, whatever else is
+  /// known.
+  bool blame_user_regs(int cpu, uint64_t address) {
+    for (Hit& hit : hits_)
+      if (hit.cpu == cpu && hit.check == kStale && covers(hit.pointer, address)) return hit.crashed = true;
+    for (const Hit& hit : undecided_) {
+      if (hit.cpu != cpu || !covers(hit.pointer, address)) continue;
+      hits_.push_back(hit);
+      return hits_.back().crashed = true;
     }
+    return false;
+  }
+
+  bool examine_structure(uint64_t base, int cpu, uint64_t address, bool under_pebs) {
+    if (regs_.object(cpu).address().is(base)) return blame_user_regs(cpu, address);
     if (!under_pebs) return false;
     for (Hit& hit : structure_on_stack(base, cpu)) {
       if (!covers(hit.pointer, address) || hit.pointer.legal.is(true)) continue;
@@ -406,8 +416,7 @@ class XmmUserRegs {
     if (!pointers.has_value()) return hits;
     for (const UserRegsPointer& pointer : *pointers) {
       const Object member = structure.member(pointer.name);
-      Hit hit{kUninitialised, cpu,   pointer, member.expression(),
-              std::nullopt,   false, false,   pointer.legal.has_value()};
+      Hit hit{kUninitialised, cpu, pointer, member.expression()};
       if (const auto place = member.address(); place.has_value()) hit.address = *place;
       hits.push_back(std::move(hit));
     }
@@ -642,7 +651,7 @@ class XmmUserRegs {
         hit.cpu);
     finding_.explanation = {
         fmt::format("On CPU {} {} asks for XMM registers of the interrupted context and of user space.",
-                    hit.cpu, clashes_.front()),
+                    hit.cpu, hit.event),
         "PEBS records those of the interrupted context. Where that was the kernel, the mask of what was "
         "recorded keeps the user's from being saved too: x86_user_regs.xmm_regs stays NULL and the samples "
         "show zeros. Nothing crashes; data is lost."};
@@ -653,7 +662,7 @@ class XmmUserRegs {
   UserRegs regs_;
   Finding finding_;
   std::vector<Hit> hits_;
-  std::vector<std::string> clashes_;  // what the X3 hits are about, in their order
+  std::vector<Hit> undecided_;  // pointers of x86_user_regs of which it is not known whether they are bad
   std::map<std::string, std::vector<int>> places_;
   std::vector<Unread> unread_;
   std::optional<Stack> at_fault_;

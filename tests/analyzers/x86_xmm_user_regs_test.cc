@@ -399,6 +399,14 @@ TEST(XmmUserRegs, AStalePointerKills) {
   expect_crashed(find(machine), kStale, Verdict::kLikely);
 }
 
+TEST(XmmUserRegs, APointerThatKilledWasBadWhateverElseIsKnown) {
+  XmmMachine machine;
+  machine.set_xmm(1, kUnmapped);
+  machine.exclude(machine.debug_store(1));
+  machine.oops(loading(kUnmapped, machine.user_regs(1)), kSampleCallers);
+  expect_crashed(find(machine), kStale, Verdict::kLikely);
+}
+
 TEST(XmmUserRegs, AStalePointerIsNotTheCauseOfAFaultElsewhere) {
   XmmMachine machine;
   machine.set_xmm(1, kUnmapped);
