@@ -213,10 +213,7 @@ class Unwinder::Impl::Walk {
 
 Stack Unwinder::Impl::Walk::run() {
   stack_.method = impl_.tables.format() ? "orc" : "scan";
-  if (!impl_.tables.format()) {
-    stack_.stopped = impl_.tables.problem();
-    reliable_ = false;
-  }
+  if (!impl_.tables.format()) stack_.stopped = impl_.tables.problem();
   while (stack_.frames.size() < kMaxFrames) {
     add_frames();
     Step result = impl_.tables.format() ? step() : Step::kFailed;
