@@ -372,9 +372,9 @@ Reading<bool> UserRegs::drains_pebs(int cpu) {
 Reading<bool> UserRegs::look_for_pebs(int cpu) {
   const Stack& stack = stack_of_(cpu);
   bool guessed = false;
-  for (size_t i = 0; i < stack.frames.size(); i++) {
-    if (!processes_pebs(stack.frames[i].function)) continue;
-    if (i == 0 || stack.frames[i].reliable) return true;  // the innermost one comes from registers: no guess
+  for (const Frame& frame : stack.frames) {
+    if (!processes_pebs(frame.function)) continue;
+    if (frame.reliable) return true;
     guessed = true;
   }
   // A scan sees every return address, and others besides.

@@ -399,6 +399,21 @@ TEST(XmmUserRegs, AStalePointerKills) {
   expect_crashed(find(machine), kStale, Verdict::kLikely);
 }
 
+TEST(XmmUserRegs, TheCrashIsWhereTheRegistersSayWithoutOrcTables) {
+  XmmMachine machine;
+  machine.oops(loading(kUnmapped, machine.user_regs(1)), kSampleCallers);
+  const test::TempDir directory;
+  KernelOptions options;
+  options.search_debuginfo = false;
+  const auto kernel = Kernel::open(Dump::open({directory.write("vmcore", machine.elf())}), options);
+  Diagnosis diagnosis(*kernel);
+  const CrashState& crash = diagnosis.crash();
+  EXPECT_EQ(crash.function, "perf_reg_value");
+  ASSERT_GT(crash.stack.frames.size(), 1u);
+  EXPECT_TRUE(crash.stack.frames[0].reliable);
+  EXPECT_FALSE(crash.stack.frames[1].reliable);
+}
+
 TEST(XmmUserRegs, APointerThatKilledWasBadWhateverElseIsKnown) {
   XmmMachine machine;
   machine.set_xmm(1, kUnmapped);
@@ -426,6 +441,7 @@ TEST(XmmUserRegs, AnUninitialisedPointerOnTheStackOfTheDrainKills) {
   machine.oops(loading(kUnmapped, structure), kPebsCallers);
   const Finding finding = find(machine);
   expect_crashed(finding, kUninitialised, Verdict::kLikely);
+  EXPECT_NE(finding.explanation.back().find(fmt::format("{:#x}", kUnmapped + 3 * 8)), std::string::npos);
   // Its expression can be printed.
   EXPECT_TRUE(std::any_of(finding.evidence.begin(), finding.evidence.end(), [&](const Evidence& one) {
     return one.address == structure + XmmMachine::kXmmRegs && !one.expression.empty();
