@@ -283,6 +283,9 @@ class Parser {
     const Reading<int64_t> a = left.s64();
     const Reading<int64_t> b = right.s64();
     if (!a.has_value()) return Object::of_unread(kernel_, a.unread());
+    // As in C, what decides alone needs no right side: `p != 0 && p->member` holds or not for every p.
+    if ((op.token == "&&" && *a == 0) || (op.token == "||" && *a != 0))
+      return of_number(*a != 0, "int", expression);
     if (!b.has_value()) return Object::of_unread(kernel_, b.unread());
     const auto x = static_cast<uint64_t>(*a);
     const auto y = static_cast<uint64_t>(*b);

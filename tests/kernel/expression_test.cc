@@ -28,6 +28,16 @@ class Expression : public ::testing::Test {
   Kernel& kernel_;
 };
 
+TEST_F(Expression, WhatTheLeftSideDecidesNeedsNoRightSide) {
+  EXPECT_EQ(value("0 && no_such_variable"), 0u);
+  EXPECT_EQ(value("1 || no_such_variable"), 1u);
+  EXPECT_EQ(
+      value("per_cpu(cpu_hw_events, 1).events[0] != 0 && per_cpu(cpu_hw_events, 1).events[0]->oncpu == 1"),
+      0u);
+  EXPECT_EQ(reason("1 && no_such_variable"), UnreadReason::kNoSymbol);
+  EXPECT_EQ(reason("no_such_variable && 0"), UnreadReason::kNoSymbol);
+}
+
 TEST_F(Expression, MembersOfPerCpuVariables) {
   EXPECT_EQ(value("per_cpu(cpu_hw_events, 1).n_events"), 2u);
   EXPECT_EQ(value("per_cpu(cpu_hw_events, 1).active_mask[0]"), 3u);
