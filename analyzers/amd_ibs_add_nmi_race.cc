@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 
+#include "analyzers/knowledge.h"
 #include "analyzers/pmu_evidence.h"
 #include "analyzers/registry.h"
 #include "perfcore/code.h"
@@ -16,6 +17,46 @@
 
 namespace perfcore {
 namespace {
+
+constexpr EvidenceKind kWindow = {
+    "this kernel's perf_ibs_start() has the window: no MSR is written before IBS_STARTED is set (probe "
+    "P-IBS)",
+    EvidenceRole::kRequired, 20, Certainty::kBinary,
+    "open in 6.1.192, 6.12.117, 6.18.12, 6.19.10, 7.0.13; closed in 7.2.12"};
+constexpr EvidenceKind kNmiInWindow = {"an NMI interrupted perf_ibs_start() in the window",
+                                       EvidenceRole::kRequired, 40, Certainty::kReproduced, "6.12.117"};
+constexpr EvidenceKind kHandlerAtWork = {
+    "the IBS handler was at work on the very event that was being started", EvidenceRole::kRequired, 30,
+    Certainty::kReproduced, "6.12.117"};
+constexpr EvidenceKind kIllegalState = {
+    "or, for likely: a CPU's IBS state and its event are in a combination that no state of rest has",
+    EvidenceRole::kRequired, 30, Certainty::kSource, "arch/x86/events/amd/ibs.c, enum ibs_states"};
+constexpr EvidenceKind kUnknownNmis = {"the log has unknown NMIs", EvidenceRole::kSupports, 15,
+                                       Certainty::kSource, "arch/x86/kernel/nmi.c"};
+constexpr EvidenceKind kWarning = {"the log has a warning of the IBS driver", EvidenceRole::kSupports, 30,
+                                   Certainty::kSource, "arch/x86/events/amd/ibs.c, perf_ibs_start()"};
+constexpr EvidenceKind kBothFlavours = {
+    "both flavours of IBS are in use on a CPU, so that one's NMI can hit the other's start",
+    EvidenceRole::kSupports, 10, Certainty::kReproduced, "6.12.117"};
+
+const std::vector<KnownCommit>& commits() {
+  static const std::vector<KnownCommit> kCommits = {
+      {{"fix", "1b044ff3c17e", "perf/amd/ibs: Avoid race between event add and NMI"},
+       "7.1; whether a stable series has it is not known (posted for 5.10 to 7.0 on 2026-04-20)",
+       Certainty::kBinary,
+       "7.2.12 has it; 6.1.192, 6.12.117, 6.18.12, 6.19.10 and 7.0.13 do not"},
+  };
+  return kCommits;
+}
+
+const std::vector<std::string>& remedy() {
+  static const std::vector<std::string> kRemedy = {
+      "Backport 1b044ff3c17e (in 7.1): one call that disables the event before IBS_STARTED is set.",
+      "Until then do not use ibs_op// or ibs_fetch// together with other NMI sources: "
+      "kernel.nmi_watchdog=0, no concurrent perf "
+      "record of cycles (cycles:p and :pp select IBS on Zen), or a longer period."};
+  return kRemedy;
+}
 
 /// Probe P-IBS: is the control MSR written in perf_ibs_start() before IBS_STARTED is set?
 struct IbsProbe {
@@ -101,7 +142,7 @@ class IbsRace {
   explicit IbsRace(Diagnosis& diagnosis) : d_(diagnosis), kernel_(diagnosis.kernel()) {}
 
   Finding run() {
-    finding_.references = {{"fix", "1b044ff3c17e", "perf/amd/ibs: Avoid race between event add and NMI"}};
+    finding_.references = references_of(commits());
     const Reading<uint64_t> caps = ibs_caps(kernel_);
     if (caps.is(uint64_t{0}) || !kernel_.symbols().find("perf_ibs_start")) {
       finding_.verdict = Verdict::kNotApplicable;
@@ -119,7 +160,7 @@ class IbsRace {
                                                !probe_.fixed.has_value() ? EvidenceResult::kUndetermined
                                                : *probe_.fixed           ? EvidenceResult::kContradicts
                                                                          : EvidenceResult::kSupports,
-                                               20));
+                                               kWindow.weight));
     finding_.evidence.back().address = probe_.set_started ? std::optional(probe_.set_started) : std::nullopt;
     if (probe_.fixed.is(true)) {
       finding_.verdict = Verdict::kNotApplicable;
@@ -318,8 +359,8 @@ class IbsRace {
     for (const Illegal& illegal : illegal_)
       finding_.evidence.push_back(evidence_of(fmt::format("{} of CPU {} is in an impossible state: {}",
                                                           illegal.flavour, illegal.cpu, illegal.why),
-                                              illegal.state, "a state of rest", Reading<bool>(true), 30,
-                                              true));
+                                              illegal.state, "a state of rest", Reading<bool>(true),
+                                              kIllegalState.weight, true));
     const size_t unknown_nmis = add_symptoms();
     if (proving != hits_.end()) {
       const bool panicked_here = d_.crash().cpu == proving->cpu && d_.crash().crash_class != "none";
@@ -362,24 +403,22 @@ class IbsRace {
           std::map<std::string, std::vector<int>>{{std::string(to_string(finding_.stage)), finding_.cpus}};
     finding_.not_visible.push_back(
         "IBS control registers (MSRs) are not in a vmcore: whether the hardware is enabled cannot be seen");
-    finding_.remedy = {
-        "Backport 1b044ff3c17e (in 7.1): one call that disables the event before IBS_STARTED is set.",
-        "Until then do not use ibs_op// or ibs_fetch// together with other NMI sources: "
-        "kernel.nmi_watchdog=0, no concurrent perf "
-        "record of cycles (cycles:p and :pp select IBS on Zen), or a longer period."};
+    finding_.remedy = remedy();
   }
 
   void add_hit(const Hit& hit) {
+    finding_.evidence.push_back(
+        plain_evidence(fmt::format("an NMI interrupted perf_ibs_start() on CPU {} in the window", hit.cpu),
+                       hit.interrupted, "after IBS_STARTED is set, before the MSR is written",
+                       EvidenceResult::kSupports, kNmiInWindow.weight));
     finding_.evidence.push_back(plain_evidence(
-        fmt::format("an NMI interrupted perf_ibs_start() on CPU {} in the window", hit.cpu), hit.interrupted,
-        "after IBS_STARTED is set, before the MSR is written", EvidenceResult::kSupports, 40));
-    finding_.evidence.push_back(plain_evidence(
-        "the IBS handler was at work on the very event that was being started",
+        std::string(kHandlerAtWork.claim),
         hit.handler_active ? fmt::format("event {:#x} of {} found in {}; the handler had called {}",
                                          hit.event, hit.flavour, hit.found_in, hit.callee)
                            : "no trace of that event in the handler's frames",
         "its pointer in the handler's frames",
-        hit.handler_active ? EvidenceResult::kSupports : EvidenceResult::kUndetermined, 30));
+        hit.handler_active ? EvidenceResult::kSupports : EvidenceResult::kUndetermined,
+        kHandlerAtWork.weight));
   }
 
   /// Log lines and other NMI sources. \return number of unknown-NMI lines.
@@ -390,10 +429,10 @@ class IbsRace {
     if (unknown)
       finding_.evidence.push_back(plain_evidence(fmt::format("the log has {} unknown NMIs", unknown), line,
                                                  "Uhhuh. NMI received for unknown reason",
-                                                 EvidenceResult::kSupports, 15));
+                                                 EvidenceResult::kSupports, kUnknownNmis.weight));
     if (count_log_lines(log, "amd/ibs.c", &line))
       finding_.evidence.push_back(plain_evidence("a warning of the IBS driver", line, "WARNING ... amd/ibs.c",
-                                                 EvidenceResult::kSupports, 30));
+                                                 EvidenceResult::kSupports, kWarning.weight));
     for (const auto& [cpu, flavour] : active_) {
       for (const auto& [other_cpu, other] : active_)
         if (cpu == other_cpu && flavour < other) {
@@ -401,7 +440,7 @@ class IbsRace {
               fmt::format("both flavours of IBS are in use on CPU {}, so that one's NMI can hit "
                           "the other's start",
                           cpu),
-              flavour + ", " + other, "another NMI source", EvidenceResult::kSupports, 10));
+              flavour + ", " + other, "another NMI source", EvidenceResult::kSupports, kBothFlavours.weight));
         }
     }
     for (const IbsPmu& pmu : ibs_pmus(kernel_))
@@ -456,13 +495,59 @@ class IbsRace {
   bool throttled_ = false;
 };
 
+RuleKnowledge knowledge() {
+  RuleKnowledge known;
+  known.summary =
+      "an NMI hits perf_ibs_start() after IBS_STARTED is set and before the hardware is enabled, and "
+      "its handler works on an event that is only being started";
+  known.symptoms = {
+      {"A crash or a warning in the IBS handler, on top of perf_ibs_start() on the same stack.",
+       Certainty::kReproduced, "6.12.117"},
+      {"\"Uhhuh. NMI received for unknown reason\" again and again on one CPU, NMI storms, IBS events that "
+       "silently stop.",
+       Certainty::kPublic, "1b044ff3c17e"},
+  };
+  known.mechanism = {
+      {"perf_ibs_start() sets hw.state to 0 and IBS_STARTED, and only then writes the control MSR.",
+       Certainty::kSource, "arch/x86/events/amd/ibs.c, perf_ibs_start(), 6.1 to 7.0"},
+      {"An NMI from another source in between runs the handler. It sees IBS_STARTED and a valid bit that an "
+       "earlier use left in the control MSR, takes that for a sample, and enables or stops the event.",
+       Certainty::kSource, "arch/x86/events/amd/ibs.c, perf_ibs_handle_irq()"},
+      {"perf_ibs_start() goes on and enables the hardware whatever the handler decided: the hardware may run "
+       "while the software says STOPPED.",
+       Certainty::kSource, "arch/x86/events/amd/ibs.c"},
+  };
+  known.evidence = {kWindow,  kNmiInWindow, kHandlerAtWork, kIllegalState,
+                    kWarning, kUnknownNmis, kBothFlavours};
+  known.look_alikes = {
+      {"late counter NMI (D-20)", "no IBS event is in use; performance events are"},
+      {"branch sampling (BRS) left on (D-06)", "KVM and BRS are in use"},
+      {"NMI button or management controller",
+       "external NMIs are counted in nmi_stats, and no IBS event is in use"},
+  };
+  known.kernels = {
+      {"Up to 7.0, on AMD CPUs with IBS (ibs_caps is not 0).", Certainty::kBinary,
+       "6.1.192, 6.12.117, 6.18.12, 6.19.6, 6.19.10, 7.0.4, 7.0.13"},
+      {"Since 4.7 by a statement of the fix's discussion; not checked.", Certainty::kExpert, ""},
+  };
+  known.commits = commits();
+  known.remedy = remedy();
+  known.limits = {
+      "IBS registers are not in a vmcore: memory alone gives likely at most; proven needs the nested NMI on "
+      "the stack.",
+      "When the race ends without throttling it leaves no trace at all.",
+  };
+  return known;
+}
+
 }  // namespace
 
 RuleInfo amd_ibs_add_nmi_race_rule() {
   return {"amd-ibs-add-nmi-race",
           "AMD IBS: NMI between IBS_STARTED and the enable in perf_ibs_start()",
           {{"struct perf_event"}, {}},
-          [](Diagnosis& diagnosis) { return IbsRace(diagnosis).run(); }};
+          [](Diagnosis& diagnosis) { return IbsRace(diagnosis).run(); },
+          knowledge};
 }
 
 }  // namespace perfcore

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "analyzers/knowledge.h"
 #include "analyzers/pmu_evidence.h"
 #include "analyzers/registry.h"
 #include "perfcore/code.h"
@@ -23,6 +24,64 @@ constexpr uint32_t kRecordAux = 11;            // PERF_RECORD_AUX, include/uapi/
 constexpr uint64_t kAuxFlagTruncated = 1;      // PERF_AUX_FLAG_TRUNCATED
 constexpr uint64_t kStackSize = 64 << 10;      // THREAD_SIZE is 16 KiB, more with KASAN
 constexpr size_t kMaxWaiters = 1000;
+
+constexpr EvidenceKind kWaiter = {
+    "a task sleeps in poll, select or epoll on the event, and its wait entry is on its own stack",
+    EvidenceRole::kRequired, 0, Certainty::kReproduced, "6.12.117"};
+constexpr EvidenceKind kNoTimeout = {"the wait has no timeout", EvidenceRole::kRequired, 0,
+                                     Certainty::kReproduced, "6.12.117"};
+constexpr EvidenceKind kNoWakeup = {
+    "no wakeup is pending: rb->poll and pending_wakeup are 0, and no irq_work is queued",
+    EvidenceRole::kRequired, 0, Certainty::kReproduced, "6.12.117"};
+constexpr EvidenceKind kDrained = {"the tracer has read all there is", EvidenceRole::kRequired, 0,
+                                   Certainty::kReproduced, "6.12.117"};
+constexpr EvidenceKind kOff = {
+    "the event is off although it was enabled once, or its hardware is stopped while it is ACTIVE",
+    EvidenceRole::kRequired, 5, Certainty::kReproduced, "6.12.117 (off)"};
+constexpr EvidenceKind kTruncated = {"the last AUX record says that data was lost for want of space",
+                                     EvidenceRole::kSupports, 25, Certainty::kReproduced, "6.12.117"};
+constexpr EvidenceKind kNoWriter = {"nobody writes into the AUX buffer", EvidenceRole::kSupports, 5,
+                                    Certainty::kSource, "kernel/events/ring_buffer.c, aux_nest"};
+constexpr EvidenceKind kTargetRuns = {"the traced task is running", EvidenceRole::kSupports, 10,
+                                      Certainty::kExpert, ""};
+constexpr EvidenceKind kLongWait = {"it has slept for more than 10 s", EvidenceRole::kSupports, 10,
+                                    Certainty::kExpert, ""};
+constexpr EvidenceKind kHungTask = {"the log has a hung-task report of it", EvidenceRole::kSupports, 5,
+                                    Certainty::kExpert, ""};
+constexpr EvidenceKind kSnapshot = {
+    "the buffer is in snapshot mode (aux_overwrite): the user stops the event on purpose",
+    EvidenceRole::kContradicts, 0, Certainty::kSource,
+    "kernel/events/ring_buffer.c, perf_aux_output_begin()"};
+
+/// Without this much support the state is only possible: an application may disable an event on purpose.
+constexpr int kLikelySupport = 30;
+
+const std::vector<KnownCommit>& commits() {
+  static const std::vector<KnownCommit> kCommits = {
+      {{"commit", "1476b218327b", "perf/aux: Fix pending disable flow when the AUX ring buffer overruns"},
+       "6.16-rc4; not in 6.1.192 and 6.12.117",
+       Certainty::kSource,
+       "kernel/events/ring_buffer.c"},
+      {{"link", "lkml 2026-06",
+        "AUX event left disabled after poll(): a proposal; no fix is merged up to 7.3"},
+       "no fix up to 7.3",
+       Certainty::kSource,
+       "kernel/events/core.c, _perf_event_enable(), 7.3"},
+  };
+  return kCommits;
+}
+
+const std::vector<std::string>& remedy() {
+  static const std::vector<std::string> kRemedy = {
+      "No fix is merged up to 7.3. In the tracer: poll with a timeout, and after reading call "
+      "PERF_EVENT_IOC_DISABLE and "
+      "then PERF_EVENT_IOC_ENABLE.",
+      "Make it rarer: a larger AUX buffer (perf record -m,64M), or an aux_watermark of a quarter of the "
+      "buffer.",
+      "For the task that hangs now: interrupt it with a signal, or enable the event once more from a "
+      "debugger."};
+  return kRemedy;
+}
 
 std::optional<int64_t> pending_disable_offset(Kernel& kernel) {
   const Type* event = kernel.type("struct perf_event");
@@ -106,10 +165,7 @@ class AuxHang {
       : d_(diagnosis), kernel_(diagnosis.kernel()), pmu_(diagnosis.pmu()) {}
 
   Finding run() {
-    finding_.references = {
-        {"commit", "1476b218327b", "perf/aux: Fix pending disable flow when the AUX ring buffer overruns"},
-        {"link", "lkml 2026-06",
-         "AUX event left disabled after poll(): a proposal; no fix is merged up to 7.3"}};
+    finding_.references = references_of(commits());
     const EventList& list = d_.events();
     for (const Unread& unread : list.incomplete) note(unread);
     std::vector<Candidate> candidates;
@@ -318,49 +374,51 @@ class AuxHang {
     const Object& e = event.object();
     const Waiter& waiter = *candidate->waiter;
     say(candidate, fmt::format("{} waits for it in {}", waiter.name(), waiter.how),
-        waiter.entry.member("func"), "the wait function of poll, select or epoll", waiter.asleep, 0, true);
+        waiter.entry.member("func"), "the wait function of poll, select or epoll", waiter.asleep,
+        kWaiter.weight, true);
     if (!waiter.finite.is(false))
       candidate->evidence.push_back(plain_evidence(
-          "the wait has no timeout",
+          std::string(kNoTimeout.claim),
           waiter.finite.has_value() ? "a timer is armed on the task's stack"
                                     : waiter.finite.unread().message(),
           "no timer",
-          waiter.finite.has_value() ? EvidenceResult::kContradicts : EvidenceResult::kUndetermined, 0));
+          waiter.finite.has_value() ? EvidenceResult::kContradicts : EvidenceResult::kUndetermined,
+          kNoTimeout.weight));
     const Object poll = buffer.member("poll.counter");
-    say(candidate, "no wakeup is waiting to be seen by poll()", poll, "0", equals(poll, 0), 0);
+    say(candidate, "no wakeup is waiting to be seen by poll()", poll, "0", equals(poll, 0), kNoWakeup.weight);
     const Object wakeup = e.member("pending_wakeup");
-    say(candidate, "no wakeup is pending", wakeup, "0", equals(wakeup, 0), 0);
+    say(candidate, "no wakeup is pending", wakeup, "0", equals(wakeup, 0), kNoWakeup.weight);
     if (candidate->turned_off())
       say(candidate, "the event is off although it was enabled once", e.member("state"),
           fmt::format("{} (PERF_EVENT_STATE_OFF)", off),
-          event.state().map([&](int64_t s) { return s == off; }), 5);
+          event.state().map([&](int64_t s) { return s == off; }), kOff.weight);
     else
       say(candidate, "the event's hardware is stopped", e.member("hw.state"), "STOPPED set",
-          event.hw_state().map([](uint64_t s) { return (s & kHesStopped) != 0; }), 5);
+          event.hw_state().map([](uint64_t s) { return (s & kHesStopped) != 0; }), kOff.weight);
     const Reading<uint64_t> head = page.member("aux_head").u64();
-    say(candidate, "the tracer has read all there is", page.member("aux_tail"),
+    say(candidate, std::string(kDrained.claim), page.member("aux_tail"),
         fmt::format("{} (aux_head)", head.has_value() ? *head : 0), equals(page.member("aux_tail"), *head),
-        0);
+        kDrained.weight);
     if (is_truncated(buffer, page)) {
-      candidate->support += 25;
-      candidate->evidence.push_back(
-          plain_evidence("the last AUX record says that data was lost for want of space",
-                         "PERF_AUX_FLAG_TRUNCATED is set", "set", EvidenceResult::kSupports, 25));
+      candidate->support += kTruncated.weight;
+      candidate->evidence.push_back(plain_evidence(std::string(kTruncated.claim),
+                                                   "PERF_AUX_FLAG_TRUNCATED is set", "set",
+                                                   EvidenceResult::kSupports, kTruncated.weight));
     }
-    say(candidate, "nobody writes into the AUX buffer", buffer.member("aux_nest"), "0",
-        equals(buffer.member("aux_nest"), 0), 5);
+    say(candidate, std::string(kNoWriter.claim), buffer.member("aux_nest"), "0",
+        equals(buffer.member("aux_nest"), 0), kNoWriter.weight);
     const Object target = e.member("ctx").member("task").deref();
     if (equals(task_state(target), 0).is(true))
-      say(candidate, "the traced task is running", task_state(target), "0 (running)", Reading<bool>(true),
-          10);
+      say(candidate, std::string(kTargetRuns.claim), task_state(target), "0 (running)", Reading<bool>(true),
+          kTargetRuns.weight);
     add_waiting_time(waiter, candidate);
     std::string line;
     if (count_log_lines(d_.log(), fmt::format("task {}:{} blocked for more than", waiter.comm, waiter.pid),
                         &line)) {
-      candidate->support += 5;
-      candidate->evidence.push_back(plain_evidence("the log has a hung-task report of it", line,
+      candidate->support += kHungTask.weight;
+      candidate->evidence.push_back(plain_evidence(std::string(kHungTask.claim), line,
                                                    "blocked for more than ...", EvidenceResult::kSupports,
-                                                   5));
+                                                   kHungTask.weight));
     }
   }
 
@@ -374,7 +432,7 @@ class AuxHang {
     constexpr uint64_t kSecond = 1000000000;
     if (!now.has_value() || *now < *slept.u64() + 10 * kSecond) return;
     say(candidate, fmt::format("it has slept for {} s", (*now - *slept.u64()) / kSecond), slept,
-        "more than 10 s ago", Reading<bool>(true), 10);
+        "more than 10 s ago", Reading<bool>(true), kLongWait.weight);
   }
 
   /// Does the newest record of the data ring say that AUX data was lost? A PERF_RECORD_AUX has a fixed size
@@ -446,7 +504,7 @@ class AuxHang {
   void tell(const Candidate& candidate) {
     const Waiter& waiter = *candidate.waiter;
     const bool sure = waiter.asleep.is(true) && waiter.finite.is(false) && !candidate.undetermined;
-    const bool likely = sure && candidate.support >= 30 && candidate.event_class != "lost-wakeup";
+    const bool likely = sure && candidate.support >= kLikelySupport && candidate.event_class != "lost-wakeup";
     finding_.verdict = likely                                                 ? Verdict::kLikely
                        : !waiter.asleep.has_value() || candidate.undetermined ? Verdict::kUndetermined
                                                                               : Verdict::kPossible;
@@ -477,14 +535,7 @@ class AuxHang {
     if (enable_clears_pending(kernel_))
       finding_.explanation.push_back(
           "This kernel carries the proposed change that clears pending_disable when an event is enabled.");
-    finding_.remedy = {
-        "No fix is merged up to 7.3. In the tracer: poll with a timeout, and after reading call "
-        "PERF_EVENT_IOC_DISABLE and "
-        "then PERF_EVENT_IOC_ENABLE.",
-        "Make it rarer: a larger AUX buffer (perf record -m,64M), or an aux_watermark of a quarter of the "
-        "buffer.",
-        "For the task that hangs now: interrupt it with a signal, or enable the event once more from a "
-        "debugger."};
+    finding_.remedy = remedy();
     finding_.not_visible.push_back(
         "what the tracer called last: an application may disable an event and poll on purpose, so this is "
         "never proven");
@@ -510,13 +561,61 @@ class AuxHang {
   bool unread_ = false;
 };
 
+RuleKnowledge knowledge() {
+  RuleKnowledge known;
+  known.summary =
+      "a tracer enables an AUX event while its deferred disable is still under way: the event ends up "
+      "off, and the tracer sleeps in poll() for ever";
+  known.symptoms = {
+      {"A tracer (perf record, or one of its own kind) hangs in poll(), select() or epoll_wait() without "
+       "timeout on an event with an AUX buffer; there is no crash unless hung tasks are fatal.",
+       Certainty::kReproduced, "6.12.117"},
+  };
+  known.mechanism = {
+      {"The AUX buffer runs full: perf_aux_output_end() or perf_aux_output_begin() asks for the event to be "
+       "disabled later (pending_disable, an irq_work) and wakes the tracer at once.",
+       Certainty::kSource, "kernel/events/ring_buffer.c"},
+      {"The tracer drains the buffer and calls PERF_EVENT_IOC_ENABLE. The event is still ACTIVE, so "
+       "_perf_event_enable() returns without doing anything.",
+       Certainty::kSource, "kernel/events/core.c, _perf_event_enable()"},
+      {"Class A: then the irq_work turns the event off. Class A' (up to 6.15, with pending_disable_irq): no "
+       "irq_work was queued, and the next event_sched_out() turns it off. Nobody enables it again.",
+       Certainty::kReproduced, "6.12.117 (A')"},
+      {"Classes B and C: the event stays ACTIVE while its hardware is stopped. Class D: the disable is still "
+       "under way, which is no hang yet.",
+       Certainty::kSource, "kernel/events/core.c"},
+  };
+  known.evidence = {kWaiter,   kNoTimeout,  kNoWakeup, kDrained,  kOff,     kTruncated,
+                    kLongWait, kTargetRuns, kNoWriter, kHungTask, kSnapshot};
+  known.look_alikes = {
+      {"healthy tracer that waits for data",
+       "the event is ACTIVE and its hardware runs, or the buffer is below its watermark"},
+      {"tracer that stopped the event on purpose", "cannot be told from the state: therefore never proven"},
+      {"wakeup that was lost", "data is waiting in the buffer (class lost-wakeup, possible at most)"},
+      {"traced task that has exited or sleeps", "the event is INACTIVE or EXIT, not OFF"},
+  };
+  known.kernels = {
+      {"Class A: 6.16 and later, and 6.1; class A': kernels with pending_disable_irq and without "
+       "1476b218327b, such as 6.12; class C: kernels without 1476b218327b. Unchanged in 7.2.12 and 7.3.",
+       Certainty::kSource, "6.1, 6.12, 7.2, 7.3"},
+      {"The first release with the defect is not known; it was reported on 6.17.", Certainty::kPublic,
+       "lkml 2026-06"},
+  };
+  known.commits = commits();
+  known.remedy = remedy();
+  known.limits = {"Likely at most: an application may disable an event and poll on purpose.",
+                  "A waiter other than poll, select and epoll (io_uring) makes it undetermined."};
+  return known;
+}
+
 }  // namespace
 
 RuleInfo perf_aux_poll_hang_rule() {
   return {"perf-aux-poll-hang",
           "tracer sleeps for ever in poll() on an AUX event",
           {{"struct perf_event", "struct perf_buffer"}, {}},
-          [](Diagnosis& diagnosis) { return AuxHang(diagnosis).run(); }};
+          [](Diagnosis& diagnosis) { return AuxHang(diagnosis).run(); },
+          knowledge};
 }
 
 }  // namespace perfcore

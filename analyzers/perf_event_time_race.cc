@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "analyzers/knowledge.h"
 #include "analyzers/pmu_evidence.h"
 #include "analyzers/registry.h"
 #include "perfcore/perf_events.h"
@@ -17,6 +18,38 @@ namespace {
 
 /// More than one tick at 100 Hz: what two updates of a group may legally lie apart.
 constexpr uint64_t kTickNs = 10000000;
+
+constexpr EvidenceKind kRanTooLong = {"T1: an event ran for longer than it was enabled",
+                                      EvidenceRole::kRequired, 30, Certainty::kSource,
+                                      "kernel/events/core.c, __perf_update_times()"};
+constexpr EvidenceKind kFutureUpdate = {"T2: an event's last update lies in its context's future",
+                                        EvidenceRole::kRequired, 10, Certainty::kSource,
+                                        "kernel/events/core.c, perf_event_update_time()"};
+constexpr EvidenceKind kEnabledTooLong = {
+    "T4: an event was enabled for longer than its context's clock has run", EvidenceRole::kRequired, 30,
+    Certainty::kSource, "kernel/events/core.c, perf_event_time()"};
+constexpr EvidenceKind kLongerThanLeader = {"T6: a group member was enabled for longer than its leader",
+                                            EvidenceRole::kRequired, 10, Certainty::kSource,
+                                            "kernel/events/core.c, perf_event_update_sibling_time()"};
+
+const std::vector<KnownCommit>& commits() {
+  static const std::vector<KnownCommit> kCommits = {
+      {{"link", "syzbot: KCSAN: data-race in _perf_event_enable / perf_event_update_time",
+        "reports of this race; no fix is known up to 7.3"},
+       "no fix up to 7.3",
+       Certainty::kSource,
+       "kernel/events/core.c, perf_mmap_rb(), 7.3"},
+  };
+  return kCommits;
+}
+
+const std::vector<std::string>& remedy() {
+  static const std::vector<std::string> kRemedy = {
+      "No fix is known up to 7.3. Map the buffer before the event is enabled (attr.disabled = 1, mmap(), "
+      "then "
+      "PERF_EVENT_IOC_ENABLE), and do not rely on scaled counts of an event that was mapped while it ran."};
+  return kRemedy;
+}
 
 struct Hit {
   std::string predicate;  ///< "T1" ...
@@ -29,8 +62,7 @@ class TimeRace {
 
   Finding run() {
     finding_.facts["severity"] = std::string("statistics-only");
-    finding_.references = {{"link", "syzbot: KCSAN: data-race in _perf_event_enable / perf_event_update_time",
-                            "reports of this race; no fix is known up to 7.3"}};
+    finding_.references = references_of(commits());
     const EventList& list = d_.events();
     for (const Unread& unread : list.incomplete) {
       unread_ = true;
@@ -69,7 +101,8 @@ class TimeRace {
     if (*running > *enabled)
       hit("T1", mapped, *running - *enabled,
           evidence_of(who + ": it ran for longer than it was enabled", running_object,
-                      fmt::format("at most {} (total_time_enabled)", *enabled), Reading<bool>(true), 30));
+                      fmt::format("at most {} (total_time_enabled)", *enabled), Reading<bool>(true),
+                      kRanTooLong.weight));
     const Reading<uint64_t> ctx = event.ctx();
     if (!ctx.has_value() || *ctx == 0) return;
     const Reading<uint64_t> now = event_time(event);
@@ -78,13 +111,15 @@ class TimeRace {
     if (*tstamp > *now)
       hit("T2", false, *tstamp - *now,
           evidence_of(who + ": its last update lies in its context's future", tstamp_object,
-                      fmt::format("at most {} (context time)", *now), Reading<bool>(true), 10));
+                      fmt::format("at most {} (context time)", *now), Reading<bool>(true),
+                      kFutureUpdate.weight));
     // T4: it cannot have been enabled for longer than its clock has run. Inherited counts are kept apart
     // (child_total_time_*).
     if (*enabled > *now && *tstamp <= *now)
       hit("T4", mapped, *enabled - *now,
           evidence_of(who + ": it was enabled for longer than its context's clock has run", enabled_object,
-                      fmt::format("at most {} (context time)", *now), Reading<bool>(true), 30));
+                      fmt::format("at most {} (context time)", *now), Reading<bool>(true),
+                      kEnabledTooLong.weight));
     inspect_sibling(event, *enabled, who);
   }
 
@@ -104,7 +139,7 @@ class TimeRace {
     hit("T6", false, enabled - *limit,
         evidence_of(who + ": a group member enabled for longer than its leader",
                     event.object().member("total_time_enabled"), fmt::format("at most {} (leader)", *limit),
-                    Reading<bool>(true), 10));
+                    Reading<bool>(true), kLongerThanLeader.weight));
   }
 
   void hit(const char* predicate, bool strong, uint64_t off_by, Evidence evidence) {
@@ -149,10 +184,7 @@ class TimeRace {
         "once, and one update is lost or made twice.",
         "What a user sees is a wrong time_enabled or time_running, and so a wrongly scaled count. Memory is "
         "not harmed."};
-    finding_.remedy = {
-        "No fix is known up to 7.3. Map the buffer before the event is enabled (attr.disabled = 1, mmap(), "
-        "then "
-        "PERF_EVENT_IOC_ENABLE), and do not rely on scaled counts of an event that was mapped while it ran."};
+    finding_.remedy = remedy();
   }
 
   Diagnosis& d_;
@@ -163,13 +195,47 @@ class TimeRace {
   bool strong_ = false;
 };
 
+RuleKnowledge knowledge() {
+  RuleKnowledge known;
+  known.summary =
+      "mmap() of a perf event updates the event's times without the lock that the scheduler holds: an "
+      "update is lost or made twice";
+  known.symptoms = {
+      {"A KCSAN report of a data race in perf_event_update_time(), or a time_enabled or time_running that "
+       "cannot be, and with it a wrongly scaled count.",
+       Certainty::kPublic, "syzbot"},
+      {"Never a crash: no pointer, list or lock is involved.", Certainty::kSource, "kernel/events/core.c"},
+  };
+  known.mechanism = {
+      {"perf_mmap_rb() (perf_mmap() before 6.16) calls perf_event_update_time() with mmap_mutex only; the "
+       "scheduler does the same under ctx->lock.",
+       Certainty::kSource, "kernel/events/core.c, 6.1 to 7.3"},
+      {"The two read, add and store total_time_enabled, total_time_running and tstamp at once.",
+       Certainty::kSource, "kernel/events/core.c, __perf_update_times()"},
+  };
+  known.evidence = {kRanTooLong, kFutureUpdate, kEnabledTooLong, kLongerThanLeader};
+  known.look_alikes = {
+      {"child time accounting (D-42)", "only child_total_time_* are wrong, not the event's own times"},
+      {"clock of a cgroup or of a guest", "the event's own clock is used: that of its cgroup or context"},
+  };
+  known.kernels = {{"Every release from 6.1 to 7.3 has it; the first one is not known.", Certainty::kSource,
+                    "6.1, 6.12, 7.2, 7.3"}};
+  known.commits = commits();
+  known.remedy = remedy();
+  known.limits = {
+      "One of the predicates is required. T1 and T4 on an event that is mapped make it likely, "
+      "the others possible; it is never proven: corrupt memory looks the same."};
+  return known;
+}
+
 }  // namespace
 
 RuleInfo perf_event_time_race_rule() {
   return {"perf-event-time-race",
           "perf_event_update_time() without ctx->lock from mmap(): wrong times",
           {{"struct perf_event"}, {}},
-          [](Diagnosis& diagnosis) { return TimeRace(diagnosis).run(); }};
+          [](Diagnosis& diagnosis) { return TimeRace(diagnosis).run(); },
+          knowledge};
 }
 
 }  // namespace perfcore

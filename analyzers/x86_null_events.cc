@@ -12,6 +12,7 @@
 
 #include <algorithm>
 
+#include "analyzers/knowledge.h"
 #include "analyzers/pmu_evidence.h"
 #include "analyzers/registry.h"
 #include "analyzers/releases.h"
@@ -21,6 +22,104 @@ namespace {
 
 constexpr ReleaseRange kAffected[] = {
     {{6, 17, 13}, {6, 18, 0}}, {{6, 18, 2}, {6, 18, 20}}, {{6, 19, 0}, {6, 19, 10}}};
+
+// The kinds of evidence, in the order in which `perfcore rules` lists them.
+constexpr EvidenceKind kVulnerableCode = {
+    "this kernel's code has the defect: x86_pmu_enable() skips the store of events[] for a stopped event, "
+    "and "
+    "x86_pmu_start() does not make up for it (probe P-NULLEV of the dump's text: G1)",
+    EvidenceRole::kRequired, 20, Certainty::kBinary, "6.18.12, 6.19.6; G0 in 6.1.192, 6.12.117"};
+constexpr EvidenceKind kActiveBit = {"the counter's bit in active_mask is set", EvidenceRole::kRequired, 10,
+                                     Certainty::kSource, "arch/x86/events/core.c, x86_pmu_start()"};
+constexpr EvidenceKind kNullPointer = {"the counter's events[] pointer is NULL, which is legal in no context",
+                                       EvidenceRole::kRequired, 20, Certainty::kReproduced,
+                                       "6.18.12, 6.19.6"};
+constexpr EvidenceKind kOneOwner = {
+    "exactly one event on event_list[] owns the counter: hw.idx names it, state is ACTIVE, oncpu is this "
+    "CPU, "
+    "hw.state is 0",
+    EvidenceRole::kRequired, 10, Certainty::kReproduced, "6.18.12, 6.19.6"};
+constexpr EvidenceKind kArmedEvent = {
+    "armed: an event was moved to another counter while it was stopped (hw.state has STOPPED and ARCH)",
+    EvidenceRole::kRequired, 20, Certainty::kReproduced, "6.18.12"};
+constexpr EvidenceKind kArmedPointer = {"armed: the new counter's events[] pointer is not that event",
+                                        EvidenceRole::kRequired, 20, Certainty::kReproduced, "6.18.12"};
+constexpr EvidenceKind kPmiFault = {"the CPU faulted in the PMI handler", EvidenceRole::kSupports, 30,
+                                    Certainty::kReproduced, "6.18.12, 6.19.6"};
+constexpr EvidenceKind kNullMember = {"the fault address (CR2) is a member of a NULL struct perf_event",
+                                      EvidenceRole::kSupports, 15, Certainty::kReproduced, "6.18.12, 6.19.6"};
+constexpr EvidenceKind kSeveralCpus = {"several CPUs show the same state", EvidenceRole::kSupports, 10,
+                                       Certainty::kExpert, ""};
+constexpr EvidenceKind kThrottled = {"events were throttled on this CPU since its last tick",
+                                     EvidenceRole::kSupports, 5, Certainty::kSource,
+                                     "kernel/events/core.c, perf_throttled_count"};
+constexpr EvidenceKind kCompany = {"other hardware events share this CPU, so that a move is possible",
+                                   EvidenceRole::kSupports, 5, Certainty::kSource,
+                                   "arch/x86/events/core.c, x86_schedule_events()"};
+constexpr EvidenceKind kPrimedEvent = {"a throttled event sits on a counter: one move away",
+                                       EvidenceRole::kSupports, 5, Certainty::kSource,
+                                       "kernel/events/core.c, hw.interrupts == MAX_INTERRUPTS"};
+constexpr EvidenceKind kLongInterrupts = {"the log tells of long PMU interrupts, which lead to throttling",
+                                          EvidenceRole::kSupports, 5, Certainty::kSource,
+                                          "kernel/events/core.c, perf_sample_event_took()"};
+constexpr EvidenceKind kStalePeriod = {"the counter was last programmed for another value than this event's",
+                                       EvidenceRole::kSupports, 3, Certainty::kSource,
+                                       "arch/x86/events/core.c, pmc_prev_left"};
+constexpr EvidenceKind kGrouped = {"the event is in a group, which is throttled as a whole (since 6.16)",
+                                   EvidenceRole::kSupports, 3, Certainty::kPublic, "9734e25fbf5a"};
+constexpr EvidenceKind kFrequency = {"the event adjusts its own period (frequency mode)",
+                                     EvidenceRole::kSupports, 2, Certainty::kExpert, ""};
+constexpr EvidenceKind kDamage = {
+    "the slot's neighbours are damaged: bits of active_mask that the PMU lacks, n_events out of range, a "
+    "pointer to no live event",
+    EvidenceRole::kContradicts, 0, Certainty::kExpert, ""};
+
+// What looks the same.
+constexpr const char* kEnableFault = "AMD enable fault (866cf36bfee4)";
+constexpr const char* kIndexMinusOne = "counter index -1 (CVE-2025-39821)";
+constexpr const char* kWrongPmu = "transaction on the wrong PMU (CVE-2026-31528)";
+constexpr const char* kFreedEvent = "event freed while active";
+constexpr const char* kCorruption = "memory corruption";
+constexpr const char* kDrain = "NULL event while PEBS records are drained (fixed by 7e772a93eb61 itself)";
+constexpr const char* kGuest = "KVM guest switch of the PMU";
+
+const std::vector<KnownCommit>& commits() {
+  static const std::vector<KnownCommit> kCommits = {
+      {{"cve", "CVE-2026-23435", "perf/x86: Move event pointer setup earlier in x86_pmu_enable()"},
+       "unknown",
+       Certainty::kPublic,
+       ""},
+      {{"culprit", "7e772a93eb61", "perf/x86: Fix NULL event access and potential PEBS record loss"},
+       "6.19-rc1; 6.17.13, 6.18.2",
+       Certainty::kPublic,
+       "stable mails of 2025-12-16; seen in the code of 6.18.12 and 6.19.6"},
+      {{"fix", "8d5fae601126", "perf/x86: Move event pointer setup earlier in x86_pmu_enable()"},
+       "7.0; 6.18.20, 6.19.10",
+       Certainty::kBinary,
+       "6.19.10, 7.0.4, 7.0.13, 7.2.12; stable mails of 2026-03-23"},
+      {{"fix", "f1cac6ac62d2",
+        "x86/perf: Make sure to program the counter value for stopped events on migration"},
+       "7.0; 6.18.21, 6.19.11",
+       Certainty::kBinary,
+       "7.0.4, 7.0.13, 7.2.12; not in 6.19.10; stable mails of 2026-03-31"},
+  };
+  return kCommits;
+}
+
+const std::vector<std::string>& remedy() {
+  static const std::vector<std::string> kRemedy = {
+      "Update to a kernel with both fixes: 6.18.21 or later, 6.19.11 or later, 7.0 or later (8d5fae601126 "
+      "and f1cac6ac62d2; a "
+      "distribution may carry them under another version).",
+      "Until then keep events from being throttled: sample less often (perf record -F or a larger -c), and "
+      "set "
+      "kernel.perf_cpu_time_max_percent=0 with a high kernel.perf_event_max_sample_rate.",
+      "Do not sample in groups (perf record -e '{...}', ':S'), and set kernel.nmi_watchdog=0: one counter "
+      "less in use means "
+      "fewer moves of events between counters.",
+  };
+  return kRemedy;
+}
 
 /// Is the defect in this kernel's code, and how do we know?
 enum class Code {
@@ -172,13 +271,7 @@ class NullEvents {
     add_context_evidence();
     add_look_alikes();
     tell();
-    finding_.references = {
-        {"cve", "CVE-2026-23435", "perf/x86: Move event pointer setup earlier in x86_pmu_enable()"},
-        {"culprit", "7e772a93eb61", "perf/x86: Fix NULL event access and potential PEBS record loss"},
-        {"fix", "8d5fae601126", "perf/x86: Move event pointer setup earlier in x86_pmu_enable()"},
-        {"fix", "f1cac6ac62d2",
-         "x86/perf: Make sure to program the counter value for stopped events on migration"},
-    };
+    finding_.references = references_of(commits());
     return finding_;
   }
 
@@ -301,7 +394,7 @@ class NullEvents {
                                        code_ == Code::kVulnerable      ? EvidenceResult::kSupports
                                        : code_ == Code::kNotVulnerable ? EvidenceResult::kContradicts
                                                                        : EvidenceResult::kUndetermined,
-                                       20);
+                                       kVulnerableCode.weight);
     if (probe.address) evidence.address = probe.address;
     if (!probe.location.empty())
       evidence.observed += fmt::format(" (`{}` at {})", probe.instruction, probe.location);
@@ -309,7 +402,7 @@ class NullEvents {
     if (code_ == Code::kVulnerable || code_ == Code::kNotVulnerable) return;
     const bool known = release_.has_value();
     finding_.evidence.push_back(
-        plain_evidence("the release is in an affected range (6.17.13; 6.18.2 - 6.18.19; 6.19 - 6.19.9)",
+        plain_evidence(fmt::format("the release is in an affected range ({})", words_for(kAffected)),
                        known ? release_->to_string()
                              : fmt::format("{}: vendor kernel, ranges of upstream releases do not apply",
                                            d_.kernel().release()),
@@ -328,20 +421,22 @@ class NullEvents {
       const int i = slot.index;
       finding_.evidence.push_back(evidence_of(fmt::format("counter {} of CPU {} is active", i, state.cpu()),
                                               state.object().member("active_mask").index(0),
-                                              fmt::format("bit {} set", i), Reading<bool>(true), 10, true));
-      finding_.evidence.push_back(
-          evidence_of("its event pointer is NULL", state.events(i), "0x0", Reading<bool>(true), 20, true));
+                                              fmt::format("bit {} set", i), Reading<bool>(true),
+                                              kActiveBit.weight, true));
+      finding_.evidence.push_back(evidence_of("its event pointer is NULL", state.events(i), "0x0",
+                                              Reading<bool>(true), kNullPointer.weight, true));
       if (slot.owner.position < 0) {
         finding_.evidence.push_back(plain_evidence(
             fmt::format("exactly one event on event_list[] of CPU {} owns counter {}", state.cpu(), i),
             slot.owner.holds.has_value() ? slot.owner.why_not : slot.owner.holds.unread().message(), "one",
-            slot.owner.holds.has_value() ? EvidenceResult::kContradicts : EvidenceResult::kUndetermined, 10));
+            slot.owner.holds.has_value() ? EvidenceResult::kContradicts : EvidenceResult::kUndetermined,
+            kOneOwner.weight));
         continue;
       }
       const PerfEvent& owner = pmu_.event(slot.owner.event);
       finding_.evidence.push_back(evidence_of("the event that owns it is on event_list[]",
                                               state.event_list(slot.owner.position), "a live event",
-                                              slot.owner.holds, 10, true));
+                                              slot.owner.holds, kOneOwner.weight, true));
       const auto is = [](const Reading<int64_t>& value, int64_t wanted) {
         return value.map([&](int64_t v) { return v == wanted; });
       };
@@ -363,13 +458,13 @@ class NullEvents {
       const PerfEvent& event = pmu_.event(stopped.address);
       const auto in_transition = report.in_transition;
       const Reading<bool> at_rest = in_transition.map([](const std::string& f) { return f.empty(); });
-      finding_.evidence.push_back(
-          evidence_of(fmt::format("an event of CPU {} was moved to counter {} while it was stopped",
-                                  state.cpu(), stopped.index),
-                      event.object().member("hw.state"), "STOPPED|ARCH set (5 or 7)", at_rest, 20));
-      finding_.evidence.push_back(evidence_of("the counter's pointer is not that event",
-                                              state.events(static_cast<int>(stopped.index)),
-                                              fmt::format("not {:#x}", stopped.address), at_rest, 20, true));
+      finding_.evidence.push_back(evidence_of(
+          fmt::format("an event of CPU {} was moved to counter {} while it was stopped", state.cpu(),
+                      stopped.index),
+          event.object().member("hw.state"), "STOPPED|ARCH set (5 or 7)", at_rest, kArmedEvent.weight));
+      finding_.evidence.push_back(evidence_of(
+          "the counter's pointer is not that event", state.events(static_cast<int>(stopped.index)),
+          fmt::format("not {:#x}", stopped.address), at_rest, kArmedPointer.weight, true));
       if (!at_rest.is(true)) {
         finding_.evidence.push_back(plain_evidence(
             fmt::format("CPU {} is not in the middle of changing its PMU state", state.cpu()),
@@ -383,7 +478,7 @@ class NullEvents {
       finding_.evidence.push_back(evidence_of(
           fmt::format("a throttled event sits on counter {} of CPU {}", stopped.index, state.cpu()),
           pmu_.event(stopped.address).object().member("hw.interrupts"), "0xffffffffffffffff (throttled)",
-          Reading<bool>(true), 5, true));
+          Reading<bool>(true), kPrimedEvent.weight, true));
     }
     for (const Unread& unread : report.unread) finding_.not_visible.push_back(unread.message());
   }
@@ -392,40 +487,40 @@ class NullEvents {
     Kernel& kernel = d_.kernel();
     const Object throttled = kernel.per_cpu("perf_throttled_count", state.cpu());
     if (throttled.s64().has_value() && *throttled.s64() > 0)
-      finding_.evidence.push_back(evidence_of("events were throttled on this CPU since its last tick",
-                                              throttled, "> 0", Reading<bool>(true), 5));
+      finding_.evidence.push_back(evidence_of(std::string(kThrottled.claim), throttled, "> 0",
+                                              Reading<bool>(true), kThrottled.weight));
     if (state.n_events().has_value() && *state.n_events() > 1)
-      finding_.evidence.push_back(
-          evidence_of("other hardware events share this CPU, so that a move is possible",
-                      state.object().member("n_events"), "> 1", Reading<bool>(true), 5));
+      finding_.evidence.push_back(evidence_of(std::string(kCompany.claim), state.object().member("n_events"),
+                                              "> 1", Reading<bool>(true), kCompany.weight));
     const Object left = kernel.per_cpu("pmc_prev_left", state.cpu()).index(slot.index);
     const Object period_left = owner.object().member("hw.period_left");
     const Reading<int64_t> programmed = left.s64();
     const Reading<int64_t> wanted = period_left.member("counter").s64();
     if (programmed.has_value() && wanted.has_value() && *programmed != *wanted && *programmed != -*wanted)
-      finding_.evidence.push_back(
-          evidence_of("the counter was last programmed for another value than this event's", left,
-                      fmt::format("not {}", *wanted), Reading<bool>(true), 3));
+      finding_.evidence.push_back(evidence_of(std::string(kStalePeriod.claim), left,
+                                              fmt::format("not {}", *wanted), Reading<bool>(true),
+                                              kStalePeriod.weight));
     if (owner.attr_freq().is(true))
-      finding_.evidence.push_back(evidence_of("the event adjusts its own period (frequency mode)",
+      finding_.evidence.push_back(evidence_of(std::string(kFrequency.claim),
                                               owner.object().member("attr.freq"), "1", Reading<bool>(true),
-                                              2));
+                                              kFrequency.weight));
     if (owner.group_leader().has_value() && *owner.group_leader() != owner.address())
-      finding_.evidence.push_back(
-          evidence_of("the event is in a group, which is throttled as a whole (since 6.16)",
-                      owner.object().member("group_leader"), "another event", Reading<bool>(true), 3, true));
+      finding_.evidence.push_back(evidence_of(std::string(kGrouped.claim),
+                                              owner.object().member("group_leader"), "another event",
+                                              Reading<bool>(true), kGrouped.weight, true));
   }
 
   void add_context_evidence() {
     if (finding_.stage < Stage::kFired) return;
     if (finding_.cpus.size() >= 2)
-      finding_.evidence.push_back(plain_evidence("several CPUs show the same state", cpu_list(finding_.cpus),
-                                                 "2 or more", EvidenceResult::kSupports, 10));
+      finding_.evidence.push_back(plain_evidence(std::string(kSeveralCpus.claim), cpu_list(finding_.cpus),
+                                                 "2 or more", EvidenceResult::kSupports,
+                                                 kSeveralCpus.weight));
     std::string first;
     if (count_log_lines(d_.log(), "perf: interrupt took too long", &first))
-      finding_.evidence.push_back(
-          plain_evidence("the log tells of long PMU interrupts, which lead to throttling", first,
-                         "perf: interrupt took too long", EvidenceResult::kSupports, 5));
+      finding_.evidence.push_back(plain_evidence(std::string(kLongInterrupts.claim), first,
+                                                 "perf: interrupt took too long", EvidenceResult::kSupports,
+                                                 kLongInterrupts.weight));
     for (const int cpu : finding_.cpus) {
       const auto fault = pmi_fault(d_, cpu);
       if (!fault) continue;
@@ -435,14 +530,15 @@ class NullEvents {
         finding_.evidence.push_back(plain_evidence(
             fmt::format("CPU {} faulted in the PMI handler", cpu),
             fmt::format("{}+{:#x} called from {}", fault->function, crash.offset, fault->handler),
-            "in the PMI handler", EvidenceResult::kSupports, 30));
+            "in the PMI handler", EvidenceResult::kSupports, kPmiFault.weight));
       }
       if (crash.fault_address) {
         finding_.evidence.push_back(plain_evidence(
-            "the fault address (CR2) is a member of a NULL struct perf_event",
+            std::string(kNullMember.claim),
             fmt::format("{:#x}{}", *crash.fault_address, fault->member.empty() ? "" : ": " + fault->member),
             "a member that the handler reads first",
-            fault->null_event ? EvidenceResult::kSupports : EvidenceResult::kContradicts, 15));
+            fault->null_event ? EvidenceResult::kSupports : EvidenceResult::kContradicts,
+            kNullMember.weight));
       }
     }
   }
@@ -456,7 +552,7 @@ class NullEvents {
     const CrashState& crash = d_.crash();
     const KernelLog& log = d_.log();
     const bool enable_fault = crash.function.find("pmu_enable_event") != std::string::npos;
-    look_alike("AMD enable fault (866cf36bfee4)", !enable_fault,
+    look_alike(kEnableFault, !enable_fault,
                enable_fault
                    ? "the fault is in " + crash.function
                    : "the fault is not in amd_pmu_enable_event(); that defect faults outside of the PMI");
@@ -465,22 +561,21 @@ class NullEvents {
       for (const auto& pointer : report.counters.event_list)
         if (pointer.has_value() && pmu_.event(*pointer).hw_idx().is(-1)) negative = true;
     const bool shift = count_log_lines(log, "UBSAN: shift-out-of-bounds", nullptr) > 0;
-    look_alike("counter index -1 (CVE-2025-39821)", !negative && !shift,
+    look_alike(kIndexMinusOne, !negative && !shift,
                negative ? "an event on event_list[] has hw.idx -1"
                : shift  ? "the log has a UBSAN shift report"
                        : "no event on any event_list[] has hw.idx -1, and the log has no UBSAN shift report");
     bool all_owned = true;
     for (const CpuReport& report : reports_)
       for (const FiredSlot& slot : report.fired) all_owned &= slot.owner.position >= 0;
-    look_alike("transaction on the wrong PMU (CVE-2026-31528)", all_owned,
+    look_alike(kWrongPmu, all_owned,
                all_owned
                    ? "each NULL slot has its owner on event_list[]; that defect loses the event from the list"
                    : "a NULL slot has no owner on event_list[]");
     if (finding_.stage >= Stage::kFired || finding_.verdict == Verdict::kContradicted) {
-      look_alike("event freed while active", true,
-                 "the pointer is NULL, not one to freed or poisoned memory");
+      look_alike(kFreedEvent, true, "the pointer is NULL, not one to freed or poisoned memory");
       const bool made_by_code = code_ == Code::kVulnerable;
-      look_alike("memory corruption", made_by_code && finding_.verdict != Verdict::kContradicted,
+      look_alike(kCorruption, made_by_code && finding_.verdict != Verdict::kContradicted,
                  made_by_code ? "this kernel's code produces the state itself"
                  : code_ == Code::kNotVulnerable
                      ? "this kernel's code cannot produce the state: something else wrote it (see "
@@ -488,14 +583,13 @@ class NullEvents {
                      : "whether this kernel's code can produce the state is not known");
       const bool drain = crash.stack.contains("intel_pmu_drain_pebs_icl") ||
                          crash.stack.contains("intel_pmu_drain_pebs_nhm");
-      look_alike("NULL event while PEBS records are drained (fixed by 7e772a93eb61 itself)", !drain,
-                 drain ? "the stack drains PEBS records" : "no PEBS drain on the stack");
+      look_alike(kDrain, !drain, drain ? "the stack drains PEBS records" : "no PEBS drain on the stack");
       bool guest = false;
       for (const Frame& frame : crash.stack.frames)
         guest |= frame.function.starts_with("kvm_") || frame.function.starts_with("vmx_") ||
                  frame.function.starts_with("svm_") || frame.function.starts_with("intel_guest_get_msrs");
       look_alike(
-          "KVM guest switch of the PMU", !guest,
+          kGuest, !guest,
           guest ? "the stack is in KVM" : "no KVM function on the crashing stack, and the active bit is set");
     }
   }
@@ -503,17 +597,7 @@ class NullEvents {
   /// The story, the remedy and the one-line summary.
   void tell() {
     const NullEventsProbe& probe = d_.null_events_probe();
-    finding_.remedy = {
-        "Update to a kernel with both fixes: 6.18.21 or later, 6.19.11 or later, 7.0 or later (8d5fae601126 "
-        "and f1cac6ac62d2; a "
-        "distribution may carry them under another version).",
-        "Until then keep events from being throttled: sample less often (perf record -F or a larger -c), and "
-        "set "
-        "kernel.perf_cpu_time_max_percent=0 with a high kernel.perf_event_max_sample_rate.",
-        "Do not sample in groups (perf record -e '{...}', ':S'), and set kernel.nmi_watchdog=0: one counter "
-        "less in use means "
-        "fewer moves of events between counters.",
-    };
+    finding_.remedy = remedy();
     switch (finding_.verdict) {
       case Verdict::kNotApplicable:
         finding_.summary = fmt::format(
@@ -634,13 +718,81 @@ class NullEvents {
   std::map<Stage, std::vector<int>> stages_;
 };
 
+RuleKnowledge knowledge() {
+  RuleKnowledge known;
+  known.summary =
+      "an event that is moved to another counter while it is throttled loses its events[] "
+      "pointer, and the next counter interrupt follows NULL";
+  known.symptoms = {
+      {"NULL pointer dereference in an NMI, in the PMI handler or the first function that it calls: "
+       "x86_perf_event_update() from amd_pmu_v2_handle_irq(), x86_pmu_handle_irq() itself, "
+       "handle_pmi_common() on Intel without 9415f749d34b.",
+       Certainty::kReproduced, "6.18.12, 6.19.6"},
+      {"The fault address is a member of struct perf_event: hw.event_base, hw.last_period, group_leader, "
+       "hw.flags, hw.config or hw.prev_count; which one depends on the handler and the release.",
+       Certainty::kBinary, "type information of 6.1.192 to 7.2.12"},
+      {"The handler is under perf_event_nmi_handler(), nmi_handle() and exc_nmi(). An NMI from user mode "
+       "runs "
+       "on the task's stack: the log then prints <TASK> instead of <NMI>.",
+       Certainty::kReproduced, "6.18.12"},
+      {"On Intel with 9415f749d34b nothing crashes: the event silently stops to count.", Certainty::kSource,
+       "arch/x86/events/intel/core.c, handle_pmi_common(), 7.2"},
+  };
+  known.mechanism = {
+      {"An event takes more interrupts per tick than allowed and is throttled: x86_pmu_stop() clears its "
+       "active bit, and hw.state becomes STOPPED. Since 9734e25fbf5a (6.16) its whole group is throttled; a "
+       "group is not needed.",
+       Certainty::kReproduced, "6.18.12"},
+      {"Before it is started again another event is scheduled, and x86_pmu_enable() moves it to another "
+       "counter: it sets hw.idx and, as the event is stopped (PERF_HES_ARCH), skips the store of events[].",
+       Certainty::kSource, "arch/x86/events/core.c, x86_pmu_enable()"},
+      {"The tick unthrottles it: x86_pmu_start() sets the active bit and programs the counter. Since "
+       "7e772a93eb61 it no longer stores the pointer.",
+       Certainty::kBinary, "6.18.12, 6.19.6"},
+      {"The next PMI walks active_mask and takes the NULL pointer.", Certainty::kReproduced,
+       "6.18.12, 6.19.6"},
+  };
+  known.evidence = {kVulnerableCode, kActiveBit,   kNullPointer, kOneOwner,  kArmedEvent, kArmedPointer,
+                    kPmiFault,       kNullMember,  kSeveralCpus, kThrottled, kCompany,    kPrimedEvent,
+                    kLongInterrupts, kStalePeriod, kGrouped,     kFrequency, kDamage};
+  known.look_alikes = {
+      {kEnableFault, "the fault is in amd_pmu_enable_event() or its callers, not in the PMI handler"},
+      {kIndexMinusOne, "an event on event_list[] has hw.idx -1, or the log has a UBSAN shift report"},
+      {kWrongPmu, "no event on event_list[] owns the counter: that defect loses the event from the list"},
+      {kFreedEvent, "the pointer is not NULL but one to freed or poisoned memory"},
+      {kCorruption,
+       "this kernel's code cannot produce the state (G0, G2, G3), or the slot's neighbours are "
+       "damaged: see perf-x86-state-corruption"},
+      {kDrain, "intel_pmu_drain_pebs_icl() or intel_pmu_drain_pebs_nhm() is on the stack"},
+      {kGuest, "KVM functions are on the crashing stack"},
+  };
+  known.kernels = {
+      {"Affected upstream releases: " + words_for(kAffected) + ".", Certainty::kPublic,
+       "stable mails; checked in the code of 6.18.12 and 6.19.6"},
+      {"Not affected: 6.1 and 6.12 (x86_pmu_start() stores the pointer), 7.0 and later.", Certainty::kBinary,
+       "6.1.192, 6.12.117, 7.0.4, 7.0.13, 7.2.12"},
+      {"A distribution may have taken the culprit or the fixes under any number: the code in the dump "
+       "decides, and the release only where the code cannot be read.",
+       Certainty::kSource, ""},
+  };
+  known.commits = commits();
+  known.remedy = remedy();
+  known.limits = {
+      "Proven only when the code, the active bit, the NULL pointer and its owner were all read; at most "
+      "likely when the code's answer has to come from the release.",
+      "When the event was throttled and who moved it is not in a vmcore.",
+  };
+  return known;
+}
+
 }  // namespace
 
 RuleInfo x86_null_events_rule() {
   return {"perf-x86-null-events",
           "active counter with a NULL events[] pointer (CVE-2026-23435)",
           {{"struct cpu_hw_events", "struct perf_event"}, {"cpu_hw_events"}},
-          [](Diagnosis& diagnosis) { return NullEvents(diagnosis).run(); }};
+          [](Diagnosis& diagnosis) { return NullEvents(diagnosis).run(); },
+          knowledge};
 }
 
 }  // namespace perfcore

@@ -7,11 +7,47 @@
 #include <algorithm>
 #include <bit>
 
+#include "analyzers/knowledge.h"
 #include "analyzers/pmu_evidence.h"
 #include "analyzers/registry.h"
 
 namespace perfcore {
 namespace {
+
+constexpr EvidenceKind kBrokenInvariant = {
+    "a CPU's struct cpu_hw_events breaks an invariant: an active counter without event that this code cannot "
+    "leave (C-01), a pointer to no live event or to another counter's (C-02), a counter that the PMU lacks "
+    "(C-05), impossible counts (C-06), a bad event_list[] (C-07)",
+    EvidenceRole::kRequired, 30, Certainty::kReproduced, "6.1.192, 6.12.117"};
+constexpr EvidenceKind kCode = {"what this kernel's code can produce (probe P-NULLEV)",
+                                EvidenceRole::kSupports, 10, Certainty::kBinary, "6.1.192 to 7.2.12"};
+constexpr EvidenceKind kHardwareLog = {"the log has a sign of bad or overwritten memory before the crash",
+                                       EvidenceRole::kSupports, 15, Certainty::kExpert, ""};
+constexpr EvidenceKind kForeignModules = {
+    "out-of-tree modules are loaded, any of which may have written here", EvidenceRole::kSupports, 5,
+    Certainty::kExpert, ""};
+
+const std::vector<std::string>& remedy() {
+  static const std::vector<std::string> kRemedy = {
+      "Do not look for a perf fix: look for the writer. Boot with slub_debug=FZPU (or a KASAN kernel) and "
+      "wait for the next one.",
+      "Check the memory (EDAC and MCE logs, memtest86+), and compare the next dump: one machine only, or "
+      "the same address, "
+      "points to hardware; many machines point to software.",
+      "Take out-of-tree modules away, if there are any.",
+  };
+  return kRemedy;
+}
+
+const std::vector<KnownCommit>& commits() {
+  static const std::vector<KnownCommit> kCommits = {
+      {{"source", "arch/x86/events/perf_event.h", "struct cpu_hw_events, whose invariants these are"},
+       "all",
+       Certainty::kSource,
+       ""},
+  };
+  return kCommits;
+}
 
 /// A violated invariant of one CPU's struct cpu_hw_events.
 struct Violation {
@@ -290,7 +326,8 @@ class StateCorruption {
 
   void add_evidence(const Violation& violation) {
     finding_.evidence.push_back(evidence_of(violation.id + ": " + violation.claim, violation.object,
-                                            violation.expected, Reading<bool>(true), 30, true));
+                                            violation.expected, Reading<bool>(true), kBrokenInvariant.weight,
+                                            true));
     if (violation.slot < 0) return;
     finding_.evidence.push_back(plain_evidence(fmt::format("the neighbours of events[{}]", violation.slot),
                                                neighbours(violation), "", EvidenceResult::kSupports, 0));
@@ -300,20 +337,18 @@ class StateCorruption {
 
   void add_context() {
     const NullEventsProbe& probe = d_.null_events_probe();
-    finding_.evidence.push_back(
-        plain_evidence("what this kernel's code can produce (probe P-NULLEV)",
-                       fmt::format("{}: {}", to_string(probe.code), probe.reason), "",
-                       probe.code == NullEventsCode::kUndecided || probe.code == NullEventsCode::kUnreadable
-                           ? EvidenceResult::kUndetermined
-                           : EvidenceResult::kSupports,
-                       10));
+    finding_.evidence.push_back(plain_evidence(
+        std::string(kCode.claim), fmt::format("{}: {}", to_string(probe.code), probe.reason), "",
+        probe.code == NullEventsCode::kUndecided || probe.code == NullEventsCode::kUnreadable
+            ? EvidenceResult::kUndetermined
+            : EvidenceResult::kSupports,
+        kCode.weight));
     std::string line;
     for (const std::string_view sign :
          {"Machine check", "mce: [Hardware Error]", "EDAC", "BUG: KASAN", "Hardware Error"})
       if (count_log_lines(d_.log(), sign, &line)) {
-        finding_.evidence.push_back(
-            plain_evidence("the log has a sign of bad or overwritten memory before the crash", line,
-                           std::string(sign), EvidenceResult::kSupports, 15));
+        finding_.evidence.push_back(plain_evidence(std::string(kHardwareLog.claim), line, std::string(sign),
+                                                   EvidenceResult::kSupports, kHardwareLog.weight));
         break;
       }
     const SystemFacts& system = d_.system();
@@ -321,10 +356,9 @@ class StateCorruption {
       finding_.evidence.push_back(plain_evidence("the kernel is tainted", system.taint_text, "untainted",
                                                  EvidenceResult::kSupports, 0));
     if (!system.modules_out_of_tree.empty())
-      finding_.evidence.push_back(
-          plain_evidence("out-of-tree modules are loaded, any of which may have written here",
-                         fmt::format("{}", fmt::join(system.modules_out_of_tree, " ")), "none",
-                         EvidenceResult::kSupports, 5));
+      finding_.evidence.push_back(plain_evidence(
+          std::string(kForeignModules.claim), fmt::format("{}", fmt::join(system.modules_out_of_tree, " ")),
+          "none", EvidenceResult::kSupports, kForeignModules.weight));
   }
 
   void tell(const std::vector<int>& crashed) {
@@ -344,14 +378,7 @@ class StateCorruption {
         "Something else wrote there: another subsystem (a use after free, an out-of-bounds store), an "
         "out-of-tree module, a "
         "debugger, or the hardware. The dump shows the damage, not the writer.");
-    finding_.remedy = {
-        "Do not look for a perf fix: look for the writer. Boot with slub_debug=FZPU (or a KASAN kernel) and "
-        "wait for the next one.",
-        "Check the memory (EDAC and MCE logs, memtest86+), and compare the next dump: one machine only, or "
-        "the same address, "
-        "points to hardware; many machines point to software.",
-        "Take out-of-tree modules away, if there are any.",
-    };
+    finding_.remedy = remedy();
     finding_.not_visible.push_back("who wrote it: a vmcore holds no history of writes");
   }
 
@@ -362,13 +389,48 @@ class StateCorruption {
   bool unread_ = false;
 };
 
+RuleKnowledge knowledge() {
+  RuleKnowledge known;
+  known.summary =
+      "a CPU's PMU state is one that the kernel's own code cannot produce: something else wrote there";
+  known.symptoms = {
+      {"NULL pointer dereference, page fault or general protection fault in the PMI handler, on a kernel "
+       "without the defect of perf-x86-null-events.",
+       Certainty::kReproduced, "6.1.192, 6.12.117"},
+      {"Or no crash yet: the state is found in a dump made for another reason.", Certainty::kReproduced,
+       "6.12.117"},
+  };
+  known.mechanism = {
+      {"Each CPU writes its own struct cpu_hw_events only, with interrupts off, and keeps invariants between "
+       "active_mask, events[], n_events and event_list[]. The CPUs that were inside of a function that "
+       "changes them are left out.",
+       Certainty::kSource, "arch/x86/events/core.c"},
+      {"What breaks them is a stray write: another subsystem, an out-of-tree module, a debugger, or the "
+       "hardware.",
+       Certainty::kExpert, ""},
+  };
+  known.evidence = {kBrokenInvariant, kHardwareLog, kCode, kForeignModules};
+  known.look_alikes = {
+      {"perf-x86-null-events", "there this kernel's code (G1) produces the NULL pointer itself"},
+      {"event freed while active",
+       "the pointer leads to freed or poisoned memory: the writer is the one who freed the event too early"},
+  };
+  known.kernels = {{"Any: it is no defect of perf.", Certainty::kSource, ""}};
+  known.commits = commits();
+  known.remedy = remedy();
+  known.limits = {"A vmcore holds no history of writes: who wrote is not in it, so it is never proven.",
+                  "Impossible counts alone (C-06) make it no more than possible."};
+  return known;
+}
+
 }  // namespace
 
 RuleInfo x86_state_corruption_rule() {
   return {"perf-x86-state-corruption",
           "PMU state that the kernel's code cannot produce",
           {{"struct cpu_hw_events", "struct perf_event"}, {"cpu_hw_events"}},
-          [](Diagnosis& diagnosis) { return StateCorruption(diagnosis).run(); }};
+          [](Diagnosis& diagnosis) { return StateCorruption(diagnosis).run(); },
+          knowledge};
 }
 
 }  // namespace perfcore

@@ -6,6 +6,7 @@
 // programmed. Upstream: 6.18.20 and 6.19.10.
 #include <fmt/format.h>
 
+#include "analyzers/knowledge.h"
 #include "analyzers/pmu_evidence.h"
 #include "analyzers/registry.h"
 #include "analyzers/releases.h"
@@ -14,6 +15,37 @@ namespace perfcore {
 namespace {
 
 constexpr ReleaseRange kAffected[] = {{{6, 18, 20}, {6, 18, 21}}, {{6, 19, 10}, {6, 19, 11}}};
+
+constexpr EvidenceKind kHalfFixedCode = {
+    "this kernel has the first fix of CVE-2026-23435 without the second (probe P-NULLEV)",
+    EvidenceRole::kRequired, 20, Certainty::kBinary, "6.19.10 is G2"};
+constexpr EvidenceKind kUnprogrammed = {
+    "a running event's hw.prev_count is none that x86_perf_event_set_period() leaves: -left with 0 < left <= "
+    "max_period",
+    EvidenceRole::kRequired, 20, Certainty::kSource, "arch/x86/events/core.c, x86_perf_event_set_period()"};
+constexpr EvidenceKind kSymptom = {"the log has its symptom: long PMU interrupts or a hard lockup",
+                                   EvidenceRole::kSupports, 10, Certainty::kExpert, ""};
+
+const std::vector<KnownCommit>& commits() {
+  static const std::vector<KnownCommit> kCommits = {
+      {{"fix", "f1cac6ac62d2",
+        "x86/perf: Make sure to program the counter value for stopped events on migration"},
+       "7.0; 6.18.21, 6.19.11",
+       Certainty::kBinary,
+       "7.0.4, 7.0.13, 7.2.12; not in 6.19.10"},
+      {{"culprit", "8d5fae601126", "perf/x86: Move event pointer setup earlier in x86_pmu_enable()"},
+       "7.0; 6.18.20, 6.19.10",
+       Certainty::kBinary,
+       "6.19.10, 7.0.4"},
+  };
+  return kCommits;
+}
+
+const std::vector<std::string>& remedy() {
+  static const std::vector<std::string> kRemedy = {
+      "Update to 6.18.21 or later, 6.19.11 or later, 7.0 or later (f1cac6ac62d2)."};
+  return kRemedy;
+}
 
 /// Does hw.prev_count say that x86_perf_event_set_period() programmed this counter? It stores -left there,
 /// with 0 < left <= max_period (arch/x86/events/core.c). \param why set when the answer is false.
@@ -47,22 +79,17 @@ Finding run(Diagnosis& d) {
   Finding finding;
   const NullEventsProbe& probe = d.null_events_probe();
   finding.facts["generation"] = std::string(to_string(probe.code));
-  finding.references = {
-      {"fix", "f1cac6ac62d2",
-       "x86/perf: Make sure to program the counter value for stopped events on migration"},
-      {"culprit", "8d5fae601126", "perf/x86: Move event pointer setup earlier in x86_pmu_enable()"},
-  };
+  finding.references = references_of(commits());
   const bool decided = probe.code != NullEventsCode::kUndecided && probe.code != NullEventsCode::kUnreadable;
   std::optional<Release> release;
   if (!decided) release = upstream_release(d.kernel().release(), d.system().version);
   const bool affected = decided ? probe.code == NullEventsCode::kG2 : release && in_any(*release, kAffected);
-  Evidence code =
-      plain_evidence("this kernel has the first fix of CVE-2026-23435 without the second (probe P-NULLEV)",
-                     fmt::format("{}: {}", to_string(probe.code), probe.reason), "G2",
-                     !decided   ? EvidenceResult::kUndetermined
-                     : affected ? EvidenceResult::kSupports
-                                : EvidenceResult::kContradicts,
-                     20);
+  Evidence code = plain_evidence(std::string(kHalfFixedCode.claim),
+                                 fmt::format("{}: {}", to_string(probe.code), probe.reason), "G2",
+                                 !decided   ? EvidenceResult::kUndetermined
+                                 : affected ? EvidenceResult::kSupports
+                                            : EvidenceResult::kContradicts,
+                                 kHalfFixedCode.weight);
   if (probe.address) code.address = probe.address;
   finding.evidence.push_back(std::move(code));
   if (!affected) {
@@ -106,7 +133,7 @@ Finding run(Diagnosis& d) {
       if (*programmed) continue;
       finding.evidence.push_back(
           evidence_of(fmt::format("CPU {}: {}", cpu, why), event.object().member("hw.prev_count.a.a.counter"),
-                      "-left with 0 < left <= max_period", Reading<bool>(true), 20, true));
+                      "-left with 0 < left <= max_period", Reading<bool>(true), kUnprogrammed.weight, true));
       if (finding.cpus.empty() || finding.cpus.back() != cpu) finding.cpus.push_back(cpu);
     }
   }
@@ -125,7 +152,7 @@ Finding run(Diagnosis& d) {
   if (symptom)
     finding.evidence.push_back(plain_evidence("the log has its symptom", line,
                                               "long PMU interrupts or a hard lockup",
-                                              EvidenceResult::kSupports, 10));
+                                              EvidenceResult::kSupports, kSymptom.weight));
   finding.summary = fmt::format(
       "{}: a running event's counter was never programmed after it moved; counts are wrong and NMIs may "
       "storm",
@@ -137,8 +164,38 @@ Finding run(Diagnosis& d) {
       "stored, but without f1cac6ac62d2 the counter keeps whatever value it had.",
       "When the event is started again it counts from that value: its count jumps, and it overflows at the "
       "wrong time or at once."};
-  finding.remedy = {"Update to 6.18.21 or later, 6.19.11 or later, 7.0 or later (f1cac6ac62d2)."};
+  finding.remedy = remedy();
   return finding;
+}
+
+RuleKnowledge knowledge() {
+  RuleKnowledge known;
+  known.summary =
+      "an event that moved to another counter while it was stopped runs on a counter that was never "
+      "programmed for it";
+  known.symptoms = {
+      {"Counts that jump, samples at the wrong time, an NMI storm when the stale value is about to overflow.",
+       Certainty::kExpert, ""},
+  };
+  known.mechanism = {
+      {"With 8d5fae601126 x86_pmu_enable() stores the pointer of a stopped event that it moves, but it still "
+       "skips x86_perf_event_set_period(): the new counter keeps what its last user left.",
+       Certainty::kBinary, "6.19.10"},
+      {"x86_pmu_start() from the unthrottling tick does not reload the period: the event counts from there.",
+       Certainty::kSource, "arch/x86/events/core.c, x86_pmu_start()"},
+  };
+  known.evidence = {kHalfFixedCode, kUnprogrammed, kSymptom};
+  known.look_alikes = {
+      {"perf-x86-null-events",
+       "there the code is G1 and the pointer is NULL; here it is G2 and the pointer is set"}};
+  known.kernels = {{"Affected upstream releases: " + words_for(kAffected) + ".", Certainty::kPublic,
+                    "stable mails; checked in the code of 6.19.10"}};
+  known.commits = commits();
+  known.remedy = remedy();
+  known.limits = {
+      "Counter registers are not in a vmcore: what was programmed can only be inferred, so it is "
+      "never proven, and likely only with the symptom in the log."};
+  return known;
 }
 
 }  // namespace
@@ -147,7 +204,8 @@ RuleInfo x86_stopped_migrated_unprogrammed_rule() {
   return {"perf-x86-stopped-migrated-unprogrammed",
           "event moved while stopped, its new counter never programmed",
           {{"struct cpu_hw_events", "struct perf_event"}, {"cpu_hw_events"}},
-          run};
+          run,
+          knowledge};
 }
 
 }  // namespace perfcore

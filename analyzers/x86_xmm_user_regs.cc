@@ -12,6 +12,7 @@
 
 #include <algorithm>
 
+#include "analyzers/knowledge.h"
 #include "analyzers/pmu_evidence.h"
 #include "analyzers/registry.h"
 #include "perfcore/user_regs.h"
@@ -31,6 +32,61 @@ constexpr uint64_t kPebsXmms = 1 << 2;
 /// XSAVE areas lie on 64 bytes.
 constexpr uint64_t kXsaveAlignment = 64;
 constexpr size_t kMaxEvidence = 24;
+
+constexpr EvidenceKind kHasCode = {
+    "this kernel samples SIMD registers of user space: per-CPU x86_user_regs, ext_regs_buf or "
+    "x86_pmu.ext_regs_mask exists",
+    EvidenceRole::kRequired, 10, Certainty::kSource,
+    "arch/x86/events, absent in 6.1, 6.12, 7.2 and 7.3; present in the series"};
+constexpr EvidenceKind kBadPointer = {
+    "a pointer to SIMD registers leads to no registers of this sample: another CPU's buffer, a PEBS record "
+    "outside of a drain, a dead stack, freed memory",
+    EvidenceRole::kRequired, 40, Certainty::kPublic, "review of the series"};
+constexpr EvidenceKind kNoUserXmm = {
+    "or, for possible: XMM registers of user space are wanted on a CPU by a precise event that wants those "
+    "of "
+    "both contexts, and the pointer is NULL",
+    EvidenceRole::kRequired, 20, Certainty::kPublic, "review of the series"};
+constexpr EvidenceKind kFaultThere = {"the fault is at what the pointer leads to", EvidenceRole::kSupports,
+                                      30, Certainty::kExpert, ""};
+constexpr EvidenceKind kFaultInSample = {
+    "the fault is where a sampled register is read through such a pointer", EvidenceRole::kSupports, 30,
+    Certainty::kSource, "arch/x86/kernel/perf_regs.c, perf_reg_value()"};
+constexpr EvidenceKind kPebsHasXmm = {"PEBS records XMM registers", EvidenceRole::kSupports, 10,
+                                      Certainty::kSource,
+                                      "arch/x86/include/asm/perf_event.h, PEBS_DATACFG_XMMS"};
+
+constexpr const char* kBadRegs =
+    "a bad struct pt_regs: registers of a kernel thread, or none at all (regs_user.abi is NONE)";
+constexpr const char* kStackCopy = "a fault while the user's stack is copied";
+constexpr const char* kXsaves = "XSAVES refuses its buffer";
+
+const std::vector<KnownCommit>& commits() {
+  static const std::vector<KnownCommit> kCommits = [] {
+    const std::string releases = "none up to 7.3; expected in 7.4, which was not checked";
+    std::vector<KnownCommit> list;
+    for (const auto& [id, title] : {
+             std::pair{"edd9aec51213", "perf/x86: Enable XMM register sampling for REGS_USER case"},
+             std::pair{"b84c96283684", "part of the same series"},
+             std::pair{"bbdf84fcedfa", "perf/x86/intel: Convert x86_perf_regs to per-cpu variables"},
+             std::pair{"9c05620b4971", "part of the same series"},
+             std::pair{"03b89c9f202e", "part of the same series"},
+             std::pair{"9106892e27ca", "part of the same series"},
+         })
+      list.push_back({{"commit", id, title}, releases, Certainty::kPublic, "tip perf/core of 2026-09-09"});
+    return list;
+  }();
+  return kCommits;
+}
+
+const std::vector<std::string>& remedy() {
+  static const std::vector<std::string> kRemedy = {
+      "Use the eighth or a later version of the series, or what was merged of it: there the pointers are "
+      "cleared before each sample.",
+      "Until then do not ask for XMM, YMM, ZMM or opmask registers of user space (perf record "
+      "--user-regs, PERF_SAMPLE_REGS_USER)."};
+  return kRemedy;
+}
 
 /// What an event asks for.
 struct Wishes {
@@ -78,13 +134,7 @@ class XmmUserRegs {
         regs_(diagnosis.pmu(), [this](int cpu) -> const Stack& { return live_stack(cpu); }) {}
 
   Finding run() {
-    finding_.references = {
-        {"commit", "edd9aec51213", "perf/x86: Enable XMM register sampling for REGS_USER case"},
-        {"commit", "b84c96283684", "part of the same series"},
-        {"commit", "bbdf84fcedfa", "perf/x86/intel: Convert x86_perf_regs to per-cpu variables"},
-        {"commit", "9c05620b4971", "part of the same series"},
-        {"commit", "03b89c9f202e", "part of the same series"},
-        {"commit", "9106892e27ca", "part of the same series"}};
+    finding_.references = references_of(commits());
     const Reading<bool> present = UserRegs::in_kernel(kernel_);
     if (present.is(false)) return not_applicable();
     if (!present.has_value()) {
@@ -96,7 +146,7 @@ class XmmUserRegs {
     }
     finding_.evidence.push_back(plain_evidence(
         "this kernel samples SIMD registers of user space", gate_symbols(),
-        "x86_user_regs, ext_regs_buf or x86_pmu.ext_regs_mask", EvidenceResult::kSupports, 10));
+        "x86_user_regs, ext_regs_buf or x86_pmu.ext_regs_mask", EvidenceResult::kSupports, kHasCode.weight));
     const Reading<std::vector<int>> cpus = regs_.cpus();
     if (cpus.has_value()) {
       for (const int cpu : *cpus) {
@@ -133,7 +183,7 @@ class XmmUserRegs {
     finding_.evidence.push_back(plain_evidence("this kernel samples SIMD registers of user space",
                                                "neither x86_user_regs nor ext_regs_buf, and struct x86_pmu "
                                                "has no ext_regs_mask",
-                                               "one of them", EvidenceResult::kContradicts, 10));
+                                               "one of them", EvidenceResult::kContradicts, kHasCode.weight));
     return finding_;
   }
 
@@ -336,9 +386,10 @@ class XmmUserRegs {
     const bool in_value = names.front() == "perf_reg_value";
     const bool under_pebs = calls(processes_pebs);
     finding_.evidence.push_back(
-        plain_evidence("the fault is where a sampled register is read through such a pointer",
+        plain_evidence(std::string(kFaultInSample.claim),
                        fmt::format("{} called by {}", names.front(), names.size() > 1 ? names[1] : "?"),
-                       "perf_reg_value, called by perf_output_sample_regs", EvidenceResult::kSupports, 30));
+                       "perf_reg_value, called by perf_output_sample_regs", EvidenceResult::kSupports,
+                       kFaultInSample.weight));
     explain(*crash.cpu, under_pebs, in_value);
   }
 
@@ -504,11 +555,7 @@ class XmmUserRegs {
       finding_.not_visible.push_back(
           "whether this kernel clears the pointers before each sample (since the eighth version of the "
           "series): if it does, one that is left over from an earlier sample does no harm");
-    finding_.remedy = {
-        "Use the eighth or a later version of the series, or what was merged of it: there the pointers are "
-        "cleared before each sample.",
-        "Until then do not ask for XMM, YMM, ZMM or opmask registers of user space (perf record "
-        "--user-regs, PERF_SAMPLE_REGS_USER)."};
+    finding_.remedy = remedy();
   }
 
   void add_hit(const Hit& hit) {
@@ -516,7 +563,7 @@ class XmmUserRegs {
       add(plain_evidence(
               fmt::format("XMM registers of user space are wanted on CPU {}, but there are none", hit.cpu),
               "NULL although a precise event asks for those of both contexts", "a pointer to registers",
-              EvidenceResult::kSupports, 20),
+              EvidenceResult::kSupports, kNoUserXmm.weight),
           hit);
       const Object config = d_.pmu().cpu(hit.cpu).object().member("pebs_data_cfg");
       const Reading<uint64_t> value = config.u64();
@@ -526,7 +573,8 @@ class XmmUserRegs {
           set.is(true) ? set : Reading<bool>(Unread{UnreadReason::kUnsupported, 0, config.expression(), ""});
       if (!config.unread() && finding_.evidence.size() < kMaxEvidence)
         finding_.evidence.push_back(evidence_of(fmt::format("PEBS records XMM registers on CPU {}", hit.cpu),
-                                                config, "bit 2 set (PEBS_DATACFG_XMMS)", holds, 10, true));
+                                                config, "bit 2 set (PEBS_DATACFG_XMMS)", holds,
+                                                kPebsHasXmm.weight, true));
       return;
     }
     const UserRegsPointer& pointer = hit.pointer;
@@ -543,13 +591,13 @@ class XmmUserRegs {
                        fmt::format("{:#x}: {}{}", *pointer.value, to_string(pointer.place), where),
                        "NULL, or valid registers of this sample",
                        pointer.legal.has_value() ? EvidenceResult::kSupports : EvidenceResult::kUndetermined,
-                       40),
+                       kBadPointer.weight),
         hit);
     if (hit.crashed && finding_.evidence.size() < kMaxEvidence)
-      finding_.evidence.push_back(plain_evidence(
-          "the fault is at what the pointer leads to", fmt::format("{:#x}", faulting_address().value_or(0)),
-          fmt::format("{:#x} to {:#x}", *pointer.value, *pointer.value + pointer.size),
-          EvidenceResult::kSupports, 30));
+      finding_.evidence.push_back(
+          plain_evidence(std::string(kFaultThere.claim), fmt::format("{:#x}", faulting_address().value_or(0)),
+                         fmt::format("{:#x} to {:#x}", *pointer.value, *pointer.value + pointer.size),
+                         EvidenceResult::kSupports, kFaultThere.weight));
   }
 
   void consider_look_alikes() {
@@ -557,20 +605,19 @@ class XmmUserRegs {
         std::any_of(hits_.begin(), hits_.end(), [](const Hit& hit) { return hit.crashed; });
     if (in_sample_regs_)
       finding_.look_alikes.push_back(
-          {"a bad struct pt_regs: registers of a kernel thread, or none at all (regs_user.abi is NONE)",
-           explained,
+          {kBadRegs, explained,
            explained
                ? "the fault is at what a pointer to SIMD registers leads to"
                : "no pointer to SIMD registers leads to the address that faulted: the pt_regs itself is "
                  "the one to look at"});
     if (in_copy_)
-      finding_.look_alikes.push_back({"a fault while the user's stack is copied", false,
+      finding_.look_alikes.push_back({kStackCopy, false,
                                       "copy_from_user_nmi() expects faults and handles them; it reads no "
                                       "pointer of x86_user_regs"});
     if (in_xsaves_) {
       const Reading<uint64_t> buffer = regs_.buffer(d_.crash().cpu.value_or(-1));
       finding_.look_alikes.push_back(
-          {"XSAVES refuses its buffer", false,
+          {kXsaves, false,
            !buffer.has_value() ? "the address of the buffer could not be read: " + buffer.unread().message()
            : *buffer % kXsaveAlignment != 0
                ? fmt::format("ext_regs_buf {:#x} is not aligned to {} bytes", *buffer, kXsaveAlignment)
@@ -671,13 +718,58 @@ class XmmUserRegs {
   bool in_xsaves_ = false;
 };
 
+RuleKnowledge knowledge() {
+  RuleKnowledge known;
+  known.summary = "a sample of user space's SIMD registers follows a pointer that was not set for it";
+  known.symptoms = {
+      {"A page fault or general protection fault in perf_reg_value(), called by perf_output_sample_regs(), "
+       "in an NMI or while PEBS records are drained.",
+       Certainty::kPublic, "review of the series"},
+      {"Or no crash: samples carry another task's registers, or none.", Certainty::kPublic,
+       "review of the series"},
+  };
+  known.mechanism = {
+      {std::string(kUninitialised) +
+           ": the drain of PEBS records keeps a struct x86_perf_regs on its stack and leaves its pointers as "
+           "they are.",
+       Certainty::kPublic, "review of the series' seventh version"},
+      {std::string(kStale) + ": per-CPU x86_user_regs keeps the pointers of an earlier sample.",
+       Certainty::kPublic, "review of the series' seventh version"},
+      {std::string(kSuppressed) +
+           ": what PEBS recorded of the interrupted context counts as read for the user's.",
+       Certainty::kPublic, "review of the series' seventh version"},
+  };
+  known.evidence = {kHasCode, kBadPointer, kNoUserXmm, kFaultThere, kFaultInSample, kPebsHasXmm};
+  known.look_alikes = {
+      {kBadRegs, "no pointer to SIMD registers leads to the address that faulted"},
+      {kStackCopy, "the fault is in copy_from_user_nmi(), which expects faults and handles them"},
+      {kXsaves, "the fault is in the XSAVES itself: an unaligned buffer or a bad header"},
+  };
+  known.kernels = {
+      {"No release up to 7.3 has this code; there x86_pmu_hw_config() refuses such an event.",
+       Certainty::kSource, "6.1, 6.12, 7.2, 7.3"},
+      {"Development trees and backports of the series up to its seventh version.", Certainty::kPublic,
+       "review of the series"},
+  };
+  known.commits = commits();
+  known.remedy = remedy();
+  known.limits = {
+      "Likely at most: a pointer that is left over does no harm where the kernel clears it before each "
+      "sample, "
+      "and whether it does is not seen.",
+      "The layouts of code that was not released are taken from the dump's own types.",
+  };
+  return known;
+}
+
 }  // namespace
 
 RuleInfo x86_xmm_user_regs_rule() {
   return {"x86-xmm-user-regs",
           "x86 perf: stale or uninitialised pointer to the SIMD registers of a user sample",
           {},
-          [](Diagnosis& diagnosis) { return XmmUserRegs(diagnosis).run(); }};
+          [](Diagnosis& diagnosis) { return XmmUserRegs(diagnosis).run(); },
+          knowledge};
 }
 
 }  // namespace perfcore

@@ -55,6 +55,38 @@ std::string_view to_string(EvidenceResult result) {
   return "?";
 }
 
+std::string_view to_string(Certainty certainty) {
+  switch (certainty) {
+    case Certainty::kSource:
+      return "source";
+    case Certainty::kBinary:
+      return "binary";
+    case Certainty::kReproduced:
+      return "reproduced";
+    case Certainty::kChangelog:
+      return "changelog";
+    case Certainty::kPublic:
+      return "public";
+    case Certainty::kExpert:
+      return "expert";
+    case Certainty::kUnknown:
+      return "unknown";
+  }
+  return "?";
+}
+
+std::string_view to_string(EvidenceRole role) {
+  switch (role) {
+    case EvidenceRole::kRequired:
+      return "required";
+    case EvidenceRole::kSupports:
+      return "supports";
+    case EvidenceRole::kContradicts:
+      return "contradicts";
+  }
+  return "?";
+}
+
 Diagnosis::Diagnosis(Kernel& kernel) : kernel_(kernel) {}
 Diagnosis::~Diagnosis() = default;
 

@@ -130,11 +130,75 @@ struct RuleNeeds {
   std::vector<std::string> symbols;  ///< "cpu_hw_events"
 };
 
+/// How a piece of knowledge came to be known.
+enum class Certainty {
+  kSource,      ///< read in the kernel's source
+  kBinary,      ///< seen in the machine code or the type information of released kernels
+  kReproduced,  ///< seen in dumps of kernels in which the defect was provoked
+  kChangelog,   ///< a distribution's changelog says so
+  kPublic,      ///< a CVE record, a bug report or a mailing list says so
+  kExpert,      ///< expert knowledge that was not checked
+  kUnknown,     ///< not known; said so that nobody takes silence for a no
+};
+std::string_view to_string(Certainty certainty);  ///< "source", "binary", ..., "unknown"
+
+/// A statement with what it rests on.
+struct KnownFact {
+  std::string text;
+  Certainty certainty = Certainty::kUnknown;
+  std::string source;  ///< "arch/x86/events/core.c, x86_pmu_start()", "CVE-2026-23435"; may be empty
+};
+
+/// What a kind of evidence does to the verdict.
+enum class EvidenceRole {
+  kRequired,     ///< no positive verdict without it
+  kSupports,     ///< ranks: its weight goes into the score
+  kContradicts,  ///< rules the defect out where it holds
+};
+std::string_view to_string(EvidenceRole role);  ///< "required", "supports", "contradicts"
+
+/// A kind of evidence that a rule looks for. The rule takes the weight from here when it finds it.
+struct EvidenceKind {
+  std::string_view claim;
+  EvidenceRole role;
+  int weight;
+  Certainty certainty;
+  std::string_view source;
+};
+
+/// Culprit or fix, and the releases that carry it.
+struct KnownCommit {
+  Reference reference;
+  std::string releases;                       ///< "7.0; 6.18.20, 6.19.10"; "unknown" when that is not known
+  Certainty certainty = Certainty::kUnknown;  ///< of the releases
+  std::string source;
+};
+
+/// Something else that looks the same, and how it is told apart.
+struct KnownLookAlike {
+  std::string title;
+  std::string told_apart_by;
+};
+
+/// What a rule, or an entry of the catalogue, knows: `perfcore rules ID` shows it.
+struct RuleKnowledge {
+  std::string summary;  ///< one line: what goes wrong
+  std::vector<KnownFact> symptoms;
+  std::vector<KnownFact> mechanism;
+  std::vector<EvidenceKind> evidence;
+  std::vector<KnownLookAlike> look_alikes;
+  std::vector<KnownFact> kernels;  ///< affected and not affected
+  std::vector<KnownCommit> commits;
+  std::vector<std::string> remedy;
+  std::vector<std::string> limits;  ///< what the rule cannot see, and how far its verdict goes
+};
+
 struct RuleInfo {
   std::string id;  ///< "perf-x86-null-events"
   std::string title;
   RuleNeeds needs;
   std::function<Finding(Diagnosis&)> run;
+  std::function<RuleKnowledge()> knowledge = {};
 };
 
 /// Runs each rule; one that throws becomes an undetermined finding that says so and stops nothing else.
