@@ -133,6 +133,20 @@ Json to_json_value(const Fact& fact) {
   return std::visit([](const auto& value) { return Json(value); }, fact);
 }
 
+Json to_json_value(const Reference& reference) {
+  return {{"kind", reference.kind}, {"id", reference.id}, {"title", reference.title}};
+}
+
+Json to_json_value(const KnownCause& cause) {
+  Json references = Json::array();
+  for (const KnownCommit& item : cause.entry->references) references.push_back(to_json_value(item.reference));
+  return {{"id", cause.entry->id},
+          {"title", cause.entry->title},
+          {"verdict", std::string(to_string(cause.verdict))},
+          {"why", cause.why},
+          {"references", references}};
+}
+
 Json to_json_value(const Finding& finding) {
   Json evidence = Json::array();
   for (const Evidence& item : finding.evidence)
@@ -147,8 +161,7 @@ Json to_json_value(const Finding& finding) {
   for (const LookAlike& item : finding.look_alikes)
     look_alikes.push_back({{"title", item.title}, {"ruled_out", item.ruled_out}, {"why", item.why}});
   Json references = Json::array();
-  for (const Reference& item : finding.references)
-    references.push_back({{"kind", item.kind}, {"id", item.id}, {"title", item.title}});
+  for (const Reference& item : finding.references) references.push_back(to_json_value(item));
   Json facts = Json::object();
   for (const auto& [name, fact] : finding.facts) facts[name] = to_json_value(fact);
   return {{"rule", finding.rule},
@@ -220,13 +233,15 @@ std::string dump(const Json& json) {
 std::string to_json(const TriageReport& report) {
   Json findings = Json::array();
   for (const Finding& finding : report.findings) findings.push_back(to_json_value(finding));
+  Json known = Json::array();
+  for (const KnownCause& cause : report.known) known.push_back(to_json_value(cause));
   return dump({{"schema", "perfcore.triage/1"},
                {"dump", to_json_value(report.dump)},
                {"kernel", to_json_value(report.kernel)},
                {"system", to_json_value(report.system)},
                {"crash", to_json_value(report.crash)},
                {"findings", findings},
-               {"known", Json::array()},
+               {"known", known},
                {"unread", to_json_value(report.unread)}});
 }
 

@@ -367,6 +367,8 @@ TriageReport make_triage_report(Diagnosis& diagnosis, std::span<const RuleInfo> 
   report.kernel = kernel_facts(kernel, unread);
   set_activity("running the rules");
   report.findings = run_rules(diagnosis, rules);
+  set_activity("looking for known causes with the same symptom");
+  report.known = known_causes(diagnosis, catalogue(), report.findings);
   if (with_counters) {
     const Finding* leading = report.root_cause() != nullptr ? report.root_cause() : report.defect();
     if (leading != nullptr && !leading->cpus.empty()) {

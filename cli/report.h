@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "analyzers/catalogue.h"
 #include "perfcore/diagnosis.h"
 #include "perfcore/invariants.h"
 #include "perfcore/version.h"
@@ -216,6 +217,7 @@ struct TriageReport {
   SystemFacts system;
   CrashState crash;
   std::vector<Finding> findings;
+  std::vector<KnownCause> known;       ///< causes known from elsewhere with the same symptom
   std::optional<CounterMap> counters;  ///< of the CPU that the leading finding is about
   std::vector<Unread> unread;
 

@@ -406,6 +406,18 @@ void render_other_rules(TextWriter& out, const TriageReport& report, const Findi
   }
 }
 
+void render_known(TextWriter& out, const std::vector<KnownCause>& known) {
+  if (known.empty()) return;
+  out.heading("Known causes with the same symptom", "never more than possible; perfcore rules ID tells more");
+  for (const KnownCause& cause : known) {
+    out.field(cause.entry->id,
+              Text{{fmt::format("{}: ", to_string(cause.verdict)), style_of(cause.verdict)},
+                   {cause.entry->title + ". "},
+                   {cause.why + ".", Style::kFaint}},
+              6, 2);
+  }
+}
+
 void render_unread(TextWriter& out, const std::vector<Unread>& unread, size_t max) {
   if (unread.empty()) return;
   out.heading("Not read", "never taken for 0");
@@ -450,6 +462,7 @@ void render(TextWriter& out, const TriageReport& report) {
     out.heading("What to look at next");
     out.paragraph(words_for(report.crash.crash_class).next, 2);
   }
+  render_known(out, report.known);
   render_other_rules(out, report, shown);
   render_dump(out, report);
   render_unread(out, report.unread, kTriageUnread);

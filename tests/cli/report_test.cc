@@ -56,6 +56,28 @@ TEST(ExitCode, TheRootCauseIsFoundBehindOtherFindings) {
             kExitRootCause);
 }
 
+TEST(Known, AreShownAndChangeNothing) {
+  TriageReport report;
+  report.crash.crash_class = "null-deref";
+  KnownCause cause;
+  cause.entry = &catalogue().front();
+  cause.verdict = Verdict::kPossible;
+  cause.why = "the crash is of class null-deref";
+  report.known = {cause};
+  EXPECT_EQ(report.exit_code(), kExitDone);
+  EXPECT_EQ(report.root_cause(), nullptr);
+  const json answer = json::parse(to_json(report));
+  EXPECT_TRUE(answer["findings"].empty());
+  ASSERT_EQ(answer["known"].size(), 1u);
+  EXPECT_EQ(answer["known"][0]["id"], catalogue().front().id);
+  EXPECT_EQ(answer["known"][0]["verdict"], "possible");
+  EXPECT_FALSE(answer["known"][0]["references"].empty());
+  TextWriter out(false, 100);
+  render(out, report);
+  EXPECT_NE(out.text().find("Known causes with the same symptom"), std::string::npos);
+  EXPECT_NE(out.text().find(catalogue().front().id), std::string::npos);
+}
+
 TEST(UnreadList, KeepsEachReasonOnce) {
   UnreadList list;
   const Unread unread{UnreadReason::kExcluded, 0x1000, "x", ""};

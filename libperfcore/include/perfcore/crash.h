@@ -17,13 +17,49 @@
 
 namespace perfcore {
 
+/// The vocabulary of CrashState::crash_class. "none": no panic in log or registers (a live or hypervisor
+/// dump).
+inline constexpr std::string_view kCrashClasses[] = {"atomic-sleep",
+                                                     "bad-page",
+                                                     "divide-error",
+                                                     "double-fault",
+                                                     "gpf",
+                                                     "hung-task",
+                                                     "int3",
+                                                     "kasan",
+                                                     "kcsan",
+                                                     "kernel-bug",
+                                                     "kfence",
+                                                     "kmsan",
+                                                     "list-corruption",
+                                                     "lockdep",
+                                                     "memory-leak",
+                                                     "null-deref",
+                                                     "odebug",
+                                                     "page-fault",
+                                                     "panic",
+                                                     "rcu-stall",
+                                                     "rcu-usage",
+                                                     "refcount",
+                                                     "soft-lockup",
+                                                     "stack-segment",
+                                                     "ubsan",
+                                                     "unregister-netdev",
+                                                     "warning",
+                                                     "workqueue-lockup",
+                                                     "other",
+                                                     "hard-lockup",
+                                                     "unknown-nmi",
+                                                     "nmi-storm",
+                                                     "msr-access",
+                                                     "mce",
+                                                     "oom-panic",
+                                                     "sysrq",
+                                                     "none"};
+
 /// What is known of the crash. Empty or nullopt members: not known; see unread.
 struct CrashState {
-  /// One word of the vocabulary: atomic-sleep bad-page divide-error double-fault gpf hung-task int3 kasan
-  /// kcsan kernel-bug kfence kmsan list-corruption lockdep memory-leak null-deref odebug page-fault panic
-  /// rcu-stall rcu-usage refcount soft-lockup stack-segment ubsan unregister-netdev warning workqueue-lockup
-  /// other hard-lockup unknown-nmi nmi-storm msr-access mce oom-panic sysrq none. "none": no panic in log or
-  /// registers (a live or hypervisor dump).
+  /// One word of kCrashClasses.
   std::string crash_class = "none";
   std::string reason;  ///< what panic() was told, or the oops line when there was no panic message
   std::string
