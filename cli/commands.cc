@@ -10,16 +10,22 @@ namespace {
 
 const std::vector<Option>& common_options() {
   static const std::vector<Option> options = {
-      {"--debuginfo", "PATH",
+      {"--debuginfo",
+       "PATH",
        "A vmlinux with debug info of the crashed kernel, or a directory to search for it; may be given "
        "several "
        "times. It must have the dump's build ID.",
-       &Options::debuginfo},
-      {"--no-debuginfo", "",
+       &Options::debuginfo,
+       {},
+       true},
+      {"--no-debuginfo",
+       "",
        "Look for no vmlinux, not even in the usual places: types and symbols come from the dump itself (BTF "
        "and "
        "kallsyms).",
-       &Options::no_debuginfo},
+       &Options::no_debuginfo,
+       {},
+       true},
       {"--format",
        "FORMAT",
        "text for people (default) or json for programs.",
@@ -152,6 +158,22 @@ const std::vector<Command>& table() {
        {{"perfcore extract vmcore -o mini.vmcore", "small enough to attach to a bug report"}},
        {kExitDone, kExitUsage, kExitInput, kExitInternal},
        run_extract},
+      {"rules",
+       "[ID]",
+       "tell which root causes perfcore knows, and what it knows of one",
+       "Without ID: the rules, which decide from the state in the dump, and the catalogue of causes that are "
+       "recognised by their symptom only. With ID: the symptoms, the evidence and its weights, what else "
+       "looks the same, the kernels affected, culprit and fix with the releases that carry them, what to do, "
+       "and for each fact how certain it is and where it comes from. Needs no dump.",
+       0,
+       "",
+       {},
+       {{"perfcore rules", "all of them"},
+        {"perfcore rules perf-x86-null-events", "what one rule knows"},
+        {"perfcore rules D-06", "an entry of the catalogue"}},
+       {kExitDone, kExitUsage, kExitInput, kExitInternal},
+       run_rules,
+       false},
   };
   return commands;
 }
@@ -171,6 +193,7 @@ const Command* find_command(std::string_view name) {
 std::vector<Option> options_of(const Command& command) {
   std::vector<Option> options = command.options;
   for (const Option& common : common_options()) {
+    if (common.about_dump && !command.reads_dump) continue;
     const bool replaced = std::any_of(command.options.begin(), command.options.end(),
                                       [&](const Option& own) { return own.names == common.names; });
     if (!replaced) options.push_back(common);

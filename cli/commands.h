@@ -38,6 +38,7 @@ struct Option {
                std::vector<std::string> Options::*>
       target;
   std::vector<std::string_view> choices = {};  ///< allowed values; any when empty
+  bool about_dump = false;                     ///< makes sense only for commands that read a dump
 };
 
 struct Example {
@@ -63,6 +64,7 @@ struct Command {
   std::vector<Example> examples;
   std::vector<int> exit_codes;
   int (*run)(Session&);
+  bool reads_dump = true;  ///< false: options about debug info make no sense
 };
 
 std::span<const Command> commands();
@@ -82,5 +84,6 @@ int run_log(Session& session);
 int run_print(Session& session);
 int run_info(Session& session);
 int run_extract(Session& session);
+int run_rules(Session& session);
 
 }  // namespace perfcore::cli
