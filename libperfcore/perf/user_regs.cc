@@ -49,15 +49,15 @@ constexpr std::array<Component, 20> kComponents = {{{160, false},  {256, false},
                                                     {8192, true},    // AMX: tile data
                                                     {128, false}}};  // APX
 
-constexpr int kSse = 1;
+constexpr int kSse = 1, kUserCet = 11, kApx = 19;
 /// By the beginning of a member's name; the first that fits counts.
 struct RegisterSet {
   std::string_view prefix;
   int component;
 };
-constexpr RegisterSet kRegisterSets[] = {{"xmm", kSse}, {"ymm", 2},    {"h16zmm", 7}, {"hi16", 7},
-                                         {"zmm", 6},    {"opmask", 5}, {"egpr", 19},  {"apx", 19},
-                                         {"ssp", 11},   {"cet", 11}};
+constexpr RegisterSet kRegisterSets[] = {{"xmm", kSse},     {"ymm", 2},       {"h16zmm", 7},  {"hi16", 7},
+                                         {"zmm", 6},        {"opmask", 5},    {"egpr", kApx}, {"apx", kApx},
+                                         {"ssp", kUserCet}, {"cet", kUserCet}};
 
 std::optional<int> component_of(std::string_view member) {
   for (const RegisterSet& set : kRegisterSets)
@@ -79,6 +79,15 @@ std::optional<uint64_t> compacted_offset(uint64_t components, int component) {
     offset += one.size;
   }
   return offset;
+}
+
+/// The shadow stack pointer is the second word of its component. Whether APX asks for alignment is the CPU's
+/// to say.
+bool also_fits(int component, uint64_t expected, uint64_t offset) {
+  if (component == kUserCet) return offset == expected + 8;
+  if (component == kApx)
+    return offset == (expected + kXsaveAlignment - 1) / kXsaveAlignment * kXsaveAlignment;
+  return false;
 }
 
 uint64_t compacted_size(uint64_t components) {
@@ -232,29 +241,22 @@ Reading<uint64_t> UserRegs::buffer(int cpu) {
   return buffer_here ? address : pointer;
 }
 
-const UserRegs::Ranges& UserRegs::buffers() {
+const std::vector<UserRegs::Range>& UserRegs::buffers() {
   if (buffers_) return *buffers_;
   buffers_.emplace();
   const Reading<std::vector<int>> all = cpus();
-  if (!all.has_value()) {
-    buffers_->unread.push_back(all.unread());
-    return *buffers_;
-  }
+  if (!all.has_value()) return *buffers_;
   const Reading<uint64_t> mask = ext_regs_mask().u64();
   const Type* type = kernel_.types().variable("ext_regs_buf");
   const Type* plain = type ? type->strip() : nullptr;
   for (const int cpu : *all) {
     const Reading<uint64_t> begin = buffer(cpu);
-    if (!begin.has_value()) {
-      buffers_->unread.push_back(begin.unread());  // whoever has x86_user_regs has buffers
-      continue;
-    }
-    if (*begin == 0) continue;
+    if (!begin.has_value() || *begin == 0) continue;
     uint64_t size = compacted_size(mask.has_value() ? *mask : 0);
     const auto written = read_value<uint64_t>(kernel_.memory(), *begin + kHeaderOffset + 8);
     if (written.has_value() && (*written & kCompacted)) size = std::max(size, compacted_size(*written));
     if (plain && plain->kind != TypeKind::kPointer) size = std::max(size, plain->size);
-    buffers_->ranges.push_back({*begin, *begin + size, fmt::format("ext_regs_buf of CPU {}", cpu), cpu});
+    buffers_->push_back({*begin, *begin + size, fmt::format("ext_regs_buf of CPU {}", cpu), cpu});
   }
   return *buffers_;
 }
@@ -437,7 +439,7 @@ void UserRegs::judge_own_buffer(UserRegsPointer& pointer, const Range& buffer) {
       pointer.legal = Unread{UnreadReason::kUnsupported, *pointer.value, pointer.name,
                              "a register set of unknown size lies before it"};
       pointer.why = fmt::format("where in the buffer it should point is not known ({})", header);
-    } else if (!listed || offset != *expected) {
+    } else if (!listed || (offset != *expected && !also_fits(*component, *expected, offset))) {
       pointer.why = fmt::format("it points {:#x} into the buffer, but these registers are {} ({})", offset,
                                 listed ? fmt::format("at {:#x}", *expected) : "not in it", header);
     } else {
@@ -557,9 +559,11 @@ void UserRegs::judge(UserRegsPointer& pointer) {
   }
 
   // What could not be read and might have made the pointer legal.
-  std::vector<Unread> unread = buffers().unread;
+  std::vector<Unread> unread;
+  const Reading<uint64_t> own = buffer(pointer.cpu);
+  if (!own.has_value()) unread.push_back(own.unread());  // whoever has x86_user_regs has buffers
   const Range* other = nullptr;
-  for (const Range& range : buffers().ranges) {
+  for (const Range& range : buffers()) {
     if (!range.contains(address)) continue;
     if (range.cpu == pointer.cpu) {
       pointer.target = fmt::format("{} + {:#x}", range.name, address - range.begin);

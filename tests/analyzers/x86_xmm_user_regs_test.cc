@@ -168,6 +168,25 @@ TEST(XmmUserRegs, ExtendedRegistersLieWhereTheCompactedFormPutsThem) {
   expect_sound(find(machine));
 }
 
+TEST(XmmUserRegs, TheShadowStackPointerAndApxHaveTheirOwnPlaces) {
+  // SSE, user CET (16 bytes) and APX, which may or may not be aligned.
+  for (const auto& [ssp, egpr, sound] : {std::tuple<uint64_t, uint64_t, bool>{576, 592, true},
+                                         {584, 640, true},
+                                         {592, 592, false},
+                                         {576, 600, false}}) {
+    XmmMachine machine;
+    machine.poke<uint64_t>(machine.buffer(1) + XmmMachine::kXfeatures, 0x80802);
+    machine.poke<uint64_t>(machine.buffer(1) + XmmMachine::kXcompBv, uint64_t{1} << 63 | 0x80802);
+    machine.poke(machine.user_regs(1) + XmmMachine::kSsp, machine.buffer(1) + ssp);
+    machine.poke(machine.user_regs(1) + XmmMachine::kEgprRegs, machine.buffer(1) + egpr);
+    const Finding finding = find(machine);
+    if (sound)
+      expect_sound(finding);
+    else
+      expect_stale(finding, "own buffer");
+  }
+}
+
 TEST(XmmUserRegs, OwnBufferIsALeakWhenNobodyAskedForIt) {
   XmmMachine machine;
   machine.set_xmm(1, machine.buffer(1) + kXmm);
@@ -585,6 +604,16 @@ TEST(XmmUserRegs, UndeterminedWithoutTheDebugStore) {
   machine.set_xmm(1, machine.heap());
   machine.exclude(machine.debug_store(1));
   expect_undetermined(find(machine));
+}
+
+TEST(XmmUserRegs, WhatAnotherCpuLacksChangesNothing) {
+  XmmMachine machine;
+  machine.set_xmm(1, machine.heap());
+  for (const uint64_t address :
+       {machine.task(0), machine.debug_store(0), machine.pebs_buffer(0), machine.stack(0), machine.event(0),
+        machine.buffer(0), machine.buffer(1), machine.pebs_buffer(1), machine.event(1)})
+    machine.exclude(address);
+  expect_stale(find(machine), "other kernel memory");
 }
 
 TEST(XmmUserRegs, UndeterminedWithoutTheTask) {

@@ -52,6 +52,7 @@ constexpr std::string_view kFunctions[] = {"default_idle",
                                            "xsaves_nmi"};
 constexpr uint64_t kFunctionSize = 0x100, kLoad = 0x20, kReturn = 0x40;
 
+constexpr uint32_t kUserRegsSize = 208;
 constexpr uint64_t kXsaveSize = 576 + 256 + 64;
 
 /// Numbers of types.
@@ -80,8 +81,10 @@ SimdTypes add_simd_types(BtfBuilder& btf, bool with_pointers, bool with_fpu) {
     perf_regs.push_back({"", xmm, XmmMachine::kXmmRegs * 8});
     perf_regs.push_back({"ymmh_regs", u64_pointer, XmmMachine::kYmmhRegs * 8});
     perf_regs.push_back({"opmask_regs", u64_pointer, XmmMachine::kOpmaskRegs * 8});
+    perf_regs.push_back({"ssp", u64_pointer, XmmMachine::kSsp * 8});
+    perf_regs.push_back({"egpr_regs", u64_pointer, XmmMachine::kEgprRegs * 8});
   }
-  types.user_regs = btf.structure("x86_perf_regs", 192, perf_regs);
+  types.user_regs = btf.structure("x86_perf_regs", kUserRegsSize, perf_regs);
 
   const uint32_t header =
       btf.structure("xstate_header", 64, {{"xfeatures", types.u64, 0}, {"xcomp_bv", types.u64, 64}});
@@ -323,7 +326,7 @@ std::vector<std::byte> XmmMachine::types() const {
     const bool inside = options_.buffer_in_per_cpu;
     const uint32_t buffer =
         btf.variable("ext_regs_buf", inside ? btf.array(character, 1024) : btf.pointer(simd.xsave));
-    btf.section(".data..percpu", {{btf.variable("x86_user_regs", simd.user_regs), kUserRegs, 192},
+    btf.section(".data..percpu", {{btf.variable("x86_user_regs", simd.user_regs), kUserRegs, kUserRegsSize},
                                   {buffer, static_cast<uint32_t>(inside ? kBufferInPerCpu : kBufferPointer),
                                    inside ? 1024u : 8u}});
   }

@@ -50,7 +50,8 @@ class XmmMachine {
   uint64_t heap() const;              ///< memory that belongs to nobody
 
   // Offsets of members.
-  static constexpr uint64_t kRegsCs = 136, kXmmRegs = 168, kYmmhRegs = 176, kOpmaskRegs = 184;
+  static constexpr uint64_t kRegsCs = 136, kXmmRegs = 168, kYmmhRegs = 176, kOpmaskRegs = 184, kSsp = 192,
+                            kEgprRegs = 200;
   static constexpr uint64_t kTaskFlags = 0;
   static constexpr uint64_t kXfeatures = 512, kXcompBv = 520;
   static constexpr uint64_t kPebsBufferSize = 4096;

@@ -119,7 +119,7 @@ class UserRegs {
   bool no_stack_leads_to_pebs(int cpu);
   const std::vector<Foreign>& foreign_places();
   bool name_foreign(UserRegsPointer& pointer);
-  const Ranges& buffers();
+  const std::vector<Range>& buffers();
   Ranges pebs_buffers(int cpu);
   Ranges fpstates(const Object& task, const std::string& name);
   const Reading<uint64_t>& need_fpu_load_mask();
@@ -127,7 +127,7 @@ class UserRegs {
   PmuState& pmu_;
   Kernel& kernel_;
   StackOf stack_of_;
-  std::optional<Ranges> buffers_;
+  std::optional<std::vector<Range>> buffers_;
   std::optional<std::vector<Foreign>> foreign_;
   std::map<int, Reading<bool>> drains_pebs_;
   std::optional<Reading<uint64_t>> need_fpu_load_mask_;
