@@ -101,6 +101,23 @@ const std::vector<Command>& table() {
         {"perfcore show vmcore event 0xffff888005ae3480", "one event in full"}},
        {kExitDone, kExitUsage, kExitInput, kExitInternal},
        run_show},
+      {"type",
+       "DUMP NAME[.MEMBER]...",
+       "print the layout of a struct, union, enum or typedef",
+       "Members with their offsets and sizes, holes, bit-fields, padding and cache lines, as the dumped "
+       "kernel "
+       "has them; structs without a tag are written out in place. NAME is a tag with or without struct, "
+       "union "
+       "or enum, or a typedef. With a member, \"perf_event.hw.idx\", its offset, size and type, and the "
+       "layout "
+       "of its type if that has members.",
+       2,
+       "which type? Give a dump and a name such as perf_event or perf_event.hw.idx",
+       {},
+       {{"perfcore type vmcore perf_event", "the whole struct"},
+        {"perfcore type vmcore perf_event.hw.idx", "what lies at which offset"}},
+       {kExitDone, kExitUsage, kExitInput, kExitInternal},
+       run_type},
       {"log",
        "DUMP...",
        "print the kernel log",

@@ -80,6 +80,7 @@ std::string_view meaning_of(int exit_code);
 int run_triage(Session& session);
 int run_check(Session& session);
 int run_show(Session& session);
+int run_type(Session& session);
 int run_log(Session& session);
 int run_print(Session& session);
 int run_info(Session& session);

@@ -4,49 +4,14 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
-#include <cmath>
-#include <nlohmann/json.hpp>
 #include <type_traits>
+
+#include "json_value.h"
 
 namespace perfcore::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-Json hex(uint64_t value) {
-  return fmt::format("{:#x}", value);
-}
-Json hex(const std::optional<uint64_t>& value) {
-  return value ? hex(*value) : Json(nullptr);
-}
-
-template <typename T>
-Json plain(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
-Json flag(const std::optional<bool>& value) {
-  return value ? Json(*value ? 1 : 0) : Json(nullptr);
-}
-
-/// Text whose absence the layers below show by an empty string.
-Json text(const std::string& value) {
-  return value.empty() ? Json(nullptr) : Json(value);
-}
-
-/// Nanoseconds as seconds; a double holds microseconds exactly for centuries.
-Json seconds(uint64_t nanoseconds) {
-  return std::round(static_cast<double>(nanoseconds) / 1e3) / 1e6;
-}
-
-Json to_json_value(const std::vector<Unread>& unread) {
-  Json list = Json::array();
-  for (const Unread& item : unread)
-    list.push_back({{"path", item.path},
-                    {"address", item.address == 0 ? Json(nullptr) : hex(item.address)},
-                    {"reason", std::string(to_string(item.reason))},
-                    {"detail", item.detail}});
-  return list;
-}
+using cli::to_json_value;  // of what json_value.h knows
 
 Json to_json_value(const DumpFacts& dump) {
   return {{"path", dump.path}, {"format", dump.format}, {"quality", dump.quality}};
@@ -221,11 +186,6 @@ Json to_json_value(const PmuView& view) {
           {"active_mask", hex(view.active_mask)},
           {"events", events},
           {"event_list", event_list}};
-}
-
-/// Bytes of the dump that are no UTF-8 become U+FFFD instead of an exception.
-std::string dump(const Json& json) {
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ void add_option(CLI::App& app, const Option& option, Options& options) {
         } else {
           CLI::Option* added = app.add_option(names, value);
           if constexpr (std::is_same_v<decltype(target), std::vector<std::string> Options::*>) {
-            added->expected(1)->take_all();
+            added->expected(1)->allow_extra_args(false)->take_all();
           } else {
             // Of an option given twice the last one counts, so that an alias can be overruled.
             added->take_last();

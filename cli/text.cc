@@ -418,18 +418,6 @@ void render_known(TextWriter& out, const std::vector<KnownCause>& known) {
   }
 }
 
-void render_unread(TextWriter& out, const std::vector<Unread>& unread, size_t max) {
-  if (unread.empty()) return;
-  out.heading("Not read", "never taken for 0");
-  for (size_t i = 0; i < unread.size(); ++i) {
-    if (i == max) {
-      out.paragraph(fmt::format("... and {} more (all of them: --format json)", unread.size() - i), 2);
-      break;
-    }
-    out.paragraph(unread[i].message(), 2, 4);
-  }
-}
-
 void render_dump(TextWriter& out, const TriageReport& report) {
   out.heading("The dump");
   out.field("file", fmt::format("{} ({})", report.dump.path, report.dump.format), kLabel, 2);
@@ -444,6 +432,18 @@ void render_dump(TextWriter& out, const TriageReport& report) {
 }
 
 }  // namespace
+
+void render_unread(TextWriter& out, const std::vector<Unread>& unread, size_t max) {
+  if (unread.empty()) return;
+  out.heading("Not read", "never taken for 0");
+  for (size_t i = 0; i < unread.size(); ++i) {
+    if (i == max) {
+      out.paragraph(fmt::format("... and {} more (all of them: --format json)", unread.size() - i), 2);
+      break;
+    }
+    out.paragraph(unread[i].message(), 2, 4);
+  }
+}
 
 void render(TextWriter& out, const TriageReport& report) {
   constexpr size_t kAnswer = 7;

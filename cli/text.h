@@ -9,6 +9,9 @@
 
 namespace perfcore::cli {
 
+/// What could not be read, and why; nothing when all was. At most `max` of them.
+void render_unread(TextWriter& out, const std::vector<Unread>& unread, size_t max = 12);
+
 void render(TextWriter& out, const TriageReport& report);
 void render(TextWriter& out, const PmuReport& report);
 void render(TextWriter& out, const StackReport& report);

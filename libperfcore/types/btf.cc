@@ -113,13 +113,21 @@ class BtfSource : public TypeSource {
       const auto type = blob_->type(id);
       if (type && type->kind == BtfKind::kFunction && blob_->name(type->name) == name) function = type;
     }
-    const auto raw = function ? blob_->type(function->size_or_type) : std::nullopt;
-    if (!raw || raw->kind != BtfKind::kFunctionPrototype) return std::nullopt;
-    Prototype prototype;
-    prototype.result = resolve(raw->size_or_type);
-    for (uint32_t i = 0; i < raw->count; i++)
-      if (const uint32_t type = blob_->word(*raw, i, 2, 1)) prototype.parameters.push_back(resolve(type));
-    return prototype;
+    return function ? prototype_of(function->size_or_type) : std::nullopt;
+  }
+
+  std::optional<Prototype> signature(const Type& function) override {
+    return prototype_of(static_cast<uint32_t>(function.id));
+  }
+
+  void for_each_name(const std::function<void(TypeKind, std::string_view)>& visit) override {
+    for (uint32_t id = 1; id < blob_->located() || blob_->advance(); id++) {
+      const auto type = blob_->type(id);
+      if (!type || type->name == 0 || !is_looked_up(lookup_kind(type->kind)) ||
+          type->kind == BtfKind::kVariable)
+        continue;
+      if (const auto name = blob_->name(type->name)) visit(type_kind(type->kind), *name);
+    }
   }
 
   const Type* resolve(uint64_t id) override {
@@ -203,6 +211,9 @@ class BtfSource : public TypeSource {
     type->name = type->kind == TypeKind::kVoid ? "void" : blob_->name(raw.name).value_or(kUnreadName);
     type->size = size_of(static_cast<uint32_t>(type->id));
     switch (raw.kind) {
+      case BtfKind::kForward:
+        type->declared_union = raw.flag;
+        break;
       case BtfKind::kInt:
         type->encoding = int_encoding(raw, type->name);
         break;
@@ -351,6 +362,16 @@ class BtfSource : public TypeSource {
       if (const Slot* slot = slot_of(hash, kind, name); slot && slot->id) return slot->id;
       if (!blob_->advance()) return 0;
     }
+  }
+
+  std::optional<Prototype> prototype_of(uint32_t id) {
+    const auto raw = blob_->type(id);
+    if (!raw || raw->kind != BtfKind::kFunctionPrototype) return std::nullopt;
+    Prototype prototype;
+    prototype.result = resolve(raw->size_or_type);
+    for (uint32_t i = 0; i < raw->count; i++)
+      if (const uint32_t type = blob_->word(*raw, i, 2, 1)) prototype.parameters.push_back(resolve(type));
+    return prototype;
   }
 
   static BtfKind lookup_kind(BtfKind kind) { return kind == BtfKind::kEnum64 ? BtfKind::kEnum : kind; }

@@ -501,6 +501,8 @@ class LibdwarfSource final : public DwarfSource, private SliceContext {
   /// DWARF gives the address of a variable; what it means in a per-CPU section is the symbol table's to say.
   std::optional<uint64_t> percpu_offset(std::string_view) override { return std::nullopt; }
   std::optional<Prototype> prototype(std::string_view, uint64_t link_address) override;
+  std::optional<Prototype> signature(const Type& function) override;
+  void for_each_name(const std::function<void(TypeKind, std::string_view)>& visit) override;
   const Type* resolve(uint64_t id) override;
   std::vector<InlinedCall> inlined_at(uint64_t link_address) override;
 
@@ -539,6 +541,7 @@ class LibdwarfSource final : public DwarfSource, private SliceContext {
   const UnitCode* unit_code(uint64_t begin);
   /// The name of the function that a DIE is, or is an instance of.
   std::string function_name(const UnitCode* unit, uint64_t die);
+  Prototype prototype_of(const Die& function);
 
   DwarfFile file_;
   FunctionAddress function_address_;
@@ -842,6 +845,7 @@ void LibdwarfSource::fill(Type& type, const Die& die, uint64_t dimension) {
     type.size = size.value_or(0);
     if (size && !die.flag(DW_AT_declaration)) return;
     type.kind = TypeKind::kForward;
+    type.declared_union = kind == TypeKind::kUnion;
     // -fdebug-types-section: the definition is in a unit of its own.
     const auto elsewhere = die.reference(DW_AT_signature);
     const auto definition = elsewhere ? this->die(*elsewhere) : std::nullopt;
@@ -1052,13 +1056,42 @@ std::optional<Prototype> LibdwarfSource::prototype(std::string_view, uint64_t li
   const auto abstract = subprogram ? subprogram->reference(DW_AT_abstract_origin) : std::nullopt;
   if (abstract) subprogram = die(*abstract);
   if (!subprogram || subprogram->tag() != DW_TAG_subprogram) return std::nullopt;
+  return prototype_of(*subprogram);
+}
+
+Prototype LibdwarfSource::prototype_of(const Die& function) {
   Prototype prototype;
-  prototype.result = resolve(subprogram->reference(DW_AT_type).value_or(kVoidId));
-  subprogram->for_each_child([&](const Die& child) {
+  prototype.result = resolve(function.reference(DW_AT_type).value_or(kVoidId));
+  function.for_each_child([&](const Die& child) {
     if (child.tag() != DW_TAG_formal_parameter) return;
     prototype.parameters.push_back(resolve(child.reference(DW_AT_type).value_or(kVoidId)));
   });
   return prototype;
+}
+
+std::optional<Prototype> LibdwarfSource::signature(const Type& function) {
+  const auto found = function.kind == TypeKind::kFunction ? die(function.id) : std::nullopt;
+  return found ? std::optional(prototype_of(*found)) : std::nullopt;
+}
+
+void LibdwarfSource::for_each_name(const std::function<void(TypeKind, std::string_view)>& visit) {
+  static constexpr std::pair<uint16_t, TypeKind> kTags[] = {{DW_TAG_structure_type, TypeKind::kStruct},
+                                                            {DW_TAG_union_type, TypeKind::kUnion},
+                                                            {DW_TAG_enumeration_type, TypeKind::kEnum},
+                                                            {DW_TAG_typedef, TypeKind::kTypedef}};
+  uint64_t work = 0;
+  const uint64_t work_limit = 4 * (sections_.info.size() + sections_.abbrev.size()) + kMinWorkLimit;
+  Sweep sweep(file_, sections_.info);
+  for (const uint64_t begin : unit_list()) {
+    sweep.done_up_to(begin);
+    const auto header = read_unit_header(sections_.info, begin);
+    const auto unit = header ? scan_unit(sections_, *header, UnitScan::kNames, &work) : std::nullopt;
+    if (work > work_limit) return;
+    if (!unit) continue;
+    for (const UnitEntry& entry : unit->entries)
+      for (const auto& [tag, kind] : kTags)
+        if (entry.tag == tag && !entry.declaration && !entry.name.empty()) visit(kind, entry.name);
+  }
 }
 
 }  // namespace

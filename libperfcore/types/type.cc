@@ -102,8 +102,9 @@ std::string describe(const Type* type, int depth) {
       const std::string inner = describe(type->target(), depth + 1);
       return inner + (inner.ends_with('*') ? "*" : " *");
     }
-    case TypeKind::kStruct:
     case TypeKind::kForward:
+      return tag(type->declared_union ? "union" : "struct");
+    case TypeKind::kStruct:
       return tag("struct");
     case TypeKind::kUnion:
       return tag("union");
@@ -174,6 +175,12 @@ const Type* TypeSource::complete(const Type* type) {
 std::optional<Prototype> TypeSource::prototype(std::string_view, uint64_t) {
   return std::nullopt;
 }
+
+std::optional<Prototype> TypeSource::signature(const Type&) {
+  return std::nullopt;
+}
+
+void TypeSource::for_each_name(const std::function<void(TypeKind, std::string_view)>&) {}
 
 std::optional<MemberLocation> TypeSource::find_member(const Type* type, std::string_view path) {
   MemberLocation here{type, 0, 0};

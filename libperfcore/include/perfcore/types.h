@@ -63,6 +63,7 @@ class Type {
   uint64_t size = 0;  ///< bytes; 0 for void, functions, unknown kinds. Arrays: element size times count
   IntEncoding encoding = IntEncoding::kUnsigned;  ///< kInt and kEnum (kEnum: kSigned or kUnsigned)
   uint64_t count = 0;                             ///< kArray: number of elements (0 for flexible arrays)
+  bool declared_union = false;                    ///< kForward: what is declared is a union
   uint64_t target_id = 0;  ///< what it points to, aliases, qualifies, contains: resolve by target()
 
   /// Pointee, element, aliased or qualified type; nullptr for kinds without one. void is a type of kind
@@ -127,6 +128,14 @@ class TypeSource {
   /// compiler suffixes (what a clone such as foo.isra.0 takes is not known); \param link_address where it
   /// starts, without KASLR slide. nullopt when the source does not know it.
   virtual std::optional<Prototype> prototype(std::string_view name, uint64_t link_address);
+
+  /// What a function type (kFunction) takes and returns; nullopt for other types and where the source does
+  /// not know it.
+  virtual std::optional<Prototype> signature(const Type& function);
+
+  /// Calls `visit` with the name of every type that find() could find, some of them more than once. Reads all
+  /// types there are: for the message about a name that does not exist.
+  virtual void for_each_name(const std::function<void(TypeKind, std::string_view)>& visit);
 
   /// The type of this number; nullptr when the number is bad.
   virtual const Type* resolve(uint64_t id) = 0;
