@@ -101,6 +101,23 @@ const std::vector<Command>& table() {
         {"perfcore show vmcore event 0xffff888005ae3480", "one event in full"}},
        {kExitDone, kExitUsage, kExitInput, kExitInternal},
        run_show},
+      {"addr",
+       "DUMP ADDRESS...",
+       "tell what is at an address",
+       "Symbol, per-CPU variable and of which CPU, slab cache and object and whether it is free, struct "
+       "member, "
+       "task, stack, module, mapping, page; poison, error pointers, NULL and user addresses, and what an "
+       "address "
+       "that is nothing would be with one bit flipped. The most specific comes first. ADDRESS is a number, a "
+       "function with an offset as in a stack trace, or an expression as print takes it: of a pointer its "
+       "value, of anything else its place.",
+       2,
+       "which address? Give a dump and a number, a symbol or an expression such as 'x86_pmu.name'",
+       {},
+       {{"perfcore addr vmcore 0xffff888005ae360c", "what does this pointer point to?"},
+        {"perfcore addr vmcore 'per_cpu(cpu_hw_events, 1).events[0]' x86_pmu_enable+0x1c", "by expression"}},
+       {kExitDone, kExitUsage, kExitInput, kExitInternal},
+       run_addr},
       {"type",
        "DUMP NAME[.MEMBER]...",
        "print the layout of a struct, union, enum or typedef",

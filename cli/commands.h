@@ -81,6 +81,7 @@ int run_triage(Session& session);
 int run_check(Session& session);
 int run_show(Session& session);
 int run_type(Session& session);
+int run_addr(Session& session);
 int run_log(Session& session);
 int run_print(Session& session);
 int run_info(Session& session);

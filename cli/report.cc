@@ -329,9 +329,9 @@ VersionInfo make_version_info() {
           components(),
           codecs(),
           {"perfcore.triage/1", "perfcore.check/1", "perfcore.show-pmu/1", "perfcore.show-cpus/1",
-           "perfcore.show-modules/1", "perfcore.show-bt/1", "perfcore.show-event/1", "perfcore.type/1",
-           "perfcore.log/1", "perfcore.print/1", "perfcore.info/1", "perfcore.extract/1", "perfcore.rules/1",
-           "perfcore.rule/1", "perfcore.version/1"}};
+           "perfcore.show-modules/1", "perfcore.show-bt/1", "perfcore.show-event/1", "perfcore.addr/1",
+           "perfcore.type/1", "perfcore.log/1", "perfcore.print/1", "perfcore.info/1", "perfcore.extract/1",
+           "perfcore.rules/1", "perfcore.rule/1", "perfcore.version/1"}};
 }
 
 const Finding* TriageReport::root_cause() const {

@@ -39,12 +39,6 @@ bool is_replaced_return(std::string_view function) {
 /// A stack, and how its outermost frame leads on to the next one.
 using Area = StackArea;
 
-uint64_t stack_size(Kernel& kernel) {
-  const Type* type = kernel.types().find(TypeKind::kUnion, "thread_union");
-  const bool plausible = type && std::has_single_bit(type->size) && type->size <= kMaxStackSize;
-  return plausible ? type->size : kUsualStackSize;
-}
-
 /// What the CPU pushes on an exception or interrupt.
 struct IretFrame {
   uint64_t ip = 0, cs = 0, flags = 0, sp = 0, ss = 0;
@@ -72,9 +66,15 @@ bool ends_in_call(const std::array<uint8_t, 7>& bytes) {
 
 }  // namespace
 
+uint64_t kernel_stack_size(Kernel& kernel) {
+  const Type* type = kernel.types().find(TypeKind::kUnion, "thread_union");
+  const bool plausible = type && std::has_single_bit(type->size) && type->size <= kMaxStackSize;
+  return plausible ? type->size : kUsualStackSize;
+}
+
 std::vector<StackArea> stacks_of_cpu(Kernel& kernel, int cpu, std::vector<Unread>* unread) {
   std::vector<StackArea> areas;
-  const uint64_t size = stack_size(kernel);
+  const uint64_t size = kernel_stack_size(kernel);
   const auto missing = [&](const Unread& reason) {
     if (unread) unread->push_back(reason);
   };
@@ -149,7 +149,7 @@ struct Unwinder::Impl {
 std::vector<Area> Unwinder::Impl::areas_of(const Object& task) {
   const auto base = task.member("stack").u64();
   if (!base.has_value() || *base == 0) return {};
-  return {{*base, *base + stack_size(kernel), Area::Kind::kTask, "stack of a task"}};
+  return {{*base, *base + kernel_stack_size(kernel), Area::Kind::kTask, "stack of a task"}};
 }
 
 std::vector<Area> Unwinder::Impl::areas_of(int cpu) {

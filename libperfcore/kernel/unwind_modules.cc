@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstring>
 
 namespace perfcore {
@@ -24,6 +25,14 @@ void add_range(const Object& base, const Object& size, std::vector<ModuleText::R
     out->push_back({*begin, *begin + *bytes});
 }
 
+const ModuleText::FunctionSymbol* last_not_above(const std::vector<ModuleText::FunctionSymbol>& symbols,
+                                                 uint64_t address) {
+  const auto after =
+      std::upper_bound(symbols.begin(), symbols.end(), address,
+                       [](uint64_t a, const ModuleText::FunctionSymbol& b) { return a < b.address; });
+  return after == symbols.begin() ? nullptr : &*std::prev(after);
+}
+
 }  // namespace
 
 void ModuleText::load() {
@@ -33,7 +42,7 @@ void ModuleText::load() {
   const auto text_index = kernel_.enumerator("mod_mem_type", "MOD_TEXT");
   const auto init_index = kernel_.enumerator("mod_mem_type", "MOD_INIT_TEXT");
   for (const Object& entry : list_entries(head, "struct module", "list", kMaxModules).entries) {
-    Module module{entry, "", {}, false, {}};
+    Module module{entry, "", {}, {}, false, {}, {}};
     if (const auto name = entry.member("name").string(); name.has_value()) module.name = *name;
     if (entry.has_member("mem") && text_index && init_index) {
       // struct module_memory since ac3b43283923 ("module: replace module_layout with module_memory", 6.4).
@@ -46,8 +55,50 @@ void ModuleText::load() {
         add_range(entry.member(layout).member("base"), entry.member(layout).member("text_size"),
                   &module.text);
     }
+    add_parts(module);
     modules_.push_back(std::move(module));
   }
+}
+
+void ModuleText::add_parts(Module& module) {
+  const auto add = [&](const Object& base, const Object& size, std::string name) {
+    std::vector<Range> range;
+    add_range(base, size, &range);
+    if (!range.empty()) module.parts.push_back({range.front(), std::move(name)});
+  };
+  if (!module.object.has_member("mem")) {
+    // Text comes first in a layout; what is behind it is not told apart.
+    for (const auto& [layout, name] : {std::pair{"core_layout", "core"}, std::pair{"init_layout", "init"}}) {
+      const Object memory = module.object.member(layout);
+      add(memory.member("base"), memory.member("text_size"), std::string(name) + " text");
+      add(memory.member("base"), memory.member("size"), std::string(name) + " data");
+    }
+    return;
+  }
+  const Type* kinds = kernel_.type("enum mod_mem_type");
+  if (!kinds) return;
+  const Object memory = module.object.member("mem");
+  for (const Enumerator& kind : kinds->enumerators()) {
+    if (!kind.name.starts_with("MOD_") || kind.value < 0 || memory.type() == nullptr ||
+        static_cast<uint64_t>(kind.value) >= memory.type()->count)
+      continue;
+    std::string name = kind.name.substr(4);
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return c == '_' ? ' ' : static_cast<char>(std::tolower(c)); });
+    add(memory.index(kind.value).member("base"), memory.index(kind.value).member("size"), std::move(name));
+  }
+}
+
+std::vector<ModuleText::Module>& ModuleText::all() {
+  if (!loaded_) load();
+  return modules_;
+}
+
+std::pair<ModuleText::Module*, const ModuleText::Part*> ModuleText::holding(uint64_t address) {
+  for (Module& module : all())
+    for (const Part& part : module.parts)
+      if (address >= part.range.begin && address < part.range.end) return {&module, &part};
+  return {nullptr, nullptr};
 }
 
 ModuleText::Module* ModuleText::at(uint64_t address) {
@@ -80,22 +131,30 @@ void ModuleText::load_symbols(Module& module) {
     const bool in_text = std::any_of(module.text.begin(), module.text.end(), [&](const Range& range) {
       return symbol.st_value >= range.begin && symbol.st_value < range.end;
     });
-    if (!in_text || symbol.st_shndx == SHN_UNDEF) continue;
+    const bool in_data =
+        !in_text && std::any_of(module.parts.begin(), module.parts.end(), [&](const Part& part) {
+          return symbol.st_value >= part.range.begin && symbol.st_value < part.range.end;
+        });
+    if ((!in_text && !in_data) || symbol.st_shndx == SHN_UNDEF) continue;
     const char* name = names.data() + symbol.st_name;
     const size_t size = strnlen(name, kMaxNameSize);
     if (size == 0 || name[0] == '.' || name[0] == '$') continue;
     if (snapshot.gap_in(symbol.st_name, size + 1)) continue;
-    module.symbols.push_back({std::string(name, size), symbol.st_value});
+    (in_text ? module.symbols : module.data).push_back({std::string(name, size), symbol.st_value});
   }
-  std::stable_sort(module.symbols.begin(), module.symbols.end(),
-                   [](const FunctionSymbol& a, const FunctionSymbol& b) { return a.address < b.address; });
+  for (auto* symbols_by_address : {&module.symbols, &module.data})
+    std::stable_sort(symbols_by_address->begin(), symbols_by_address->end(),
+                     [](const FunctionSymbol& a, const FunctionSymbol& b) { return a.address < b.address; });
 }
 
 const ModuleText::FunctionSymbol* ModuleText::symbol_at(Module& module, uint64_t address) {
   if (!module.symbols_loaded) load_symbols(module);
-  const auto after = std::upper_bound(module.symbols.begin(), module.symbols.end(), address,
-                                      [](uint64_t a, const FunctionSymbol& b) { return a < b.address; });
-  return after == module.symbols.begin() ? nullptr : &*std::prev(after);
+  return last_not_above(module.symbols, address);
+}
+
+const ModuleText::FunctionSymbol* ModuleText::data_symbol_at(Module& module, uint64_t address) {
+  if (!module.symbols_loaded) load_symbols(module);
+  return last_not_above(module.data, address);
 }
 
 Reading<OrcEntry> ModuleText::orc_entry(Module& module, OrcTables& tables, uint64_t ip) {

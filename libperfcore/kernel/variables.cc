@@ -20,6 +20,7 @@ constexpr Variable kVariables[] = {
     {"__cpu_present_mask", "struct cpumask"},
     {"__per_cpu_offset", "unsigned long []"},
     {"boot_cpu_data", "struct cpuinfo_x86"},
+    {"cached_stacks", "struct vm_struct *[2]"},                 // per-CPU
     {"cea_exception_stacks", "struct cea_exception_stacks *"},  // per-CPU
     {"count_offsets", "unsigned int []"},                       // arch/x86/events/amd/core.c
     {"cpu_hw_events", "struct cpu_hw_events"},
@@ -39,9 +40,17 @@ constexpr Variable kVariables[] = {
     {"modules", "struct list_head"},
     {"nmi_desc", "struct nmi_desc []"},
     {"nr_cpu_ids", "unsigned int"},
+    {"nr_node_ids", "unsigned int"},
+    {"nr_vmap_nodes", "int"},
     {"page_offset_base", "unsigned long"},
     {"panic_cpu", "atomic_t"},
+    {"pcpu_base_addr", "void *"},
+    {"pcpu_chunk_lists", "struct list_head *"},
+    {"pcpu_first_chunk", "struct pcpu_chunk *"},
     {"pcpu_hot", "struct pcpu_hot"},
+    {"pcpu_nr_slots", "int"},
+    {"pcpu_reserved_chunk", "struct pcpu_chunk *"},
+    {"pcpu_unit_size", "int"},
     {"perf_cpu_context", "struct perf_cpu_context"},  // per-CPU, since 6.2
     {"perf_ibs_fetch", "struct perf_ibs"},
     {"perf_ibs_op", "struct perf_ibs"},
@@ -60,6 +69,8 @@ constexpr Variable kVariables[] = {
     {"timekeeper_data", "struct tk_data []"},  // since 6.17
     {"tk_core", "struct tk_data"},             // 6.13 - 6.16; of a nameless struct before
     {"vmalloc_base", "unsigned long"},
+    {"vmap_area_root", "struct rb_root"},
+    {"vmap_nodes", "struct vmap_node *"},  // since 6.9
     {"vmemmap_base", "unsigned long"},
     {"watchdog_ev", "struct perf_event *"},  // per-CPU
     {"x86_hyper_type", "int"},               // enum x86_hypervisor_type

@@ -120,7 +120,7 @@ std::string_view to_string(PointerClass pointer_class) {
   return "?";
 }
 
-PmuState::PmuState(Kernel& kernel) : kernel_(&kernel), cpus_(kernel.present_cpus()) {}
+PmuState::PmuState(Kernel& kernel) : kernel_(&kernel), map_(kernel), cpus_(kernel.present_cpus()) {}
 
 const CpuPmu& PmuState::cpu(int cpu) {
   return cpu_states_.try_emplace(cpu, *kernel_, cpu).first->second;
@@ -186,22 +186,27 @@ Reading<int64_t> PmuState::state_active() {
 
 PointerClass PmuState::classify(uint64_t pointer) {
   if (pointer == 0) return PointerClass::kNull;
-  // include/linux/poison.h, mm/slab.h and compilers' patterns for uninitialised memory.
-  for (const uint64_t byte : {0x6b, 0x5a, 0xa5, 0xcc, 0xaa})
-    if (pointer >> 8 == byte * 0x01010101010101) return PointerClass::kPoison;
-  if (pointer >> 16 == 0xdead00000000 || pointer >> 12 == 0xdead000000000) return PointerClass::kPoison;
-  const bool five_levels = kernel_->vmcoreinfo().number("pgtable_l5_enabled").value_or(0) != 0;
-  const int bits = five_levels ? 56 : 47;
-  if (pointer >> bits == 0) return PointerClass::kUser;
-  if (pointer >> bits != low_bits(static_cast<uint64_t>(64 - bits))) return PointerClass::kNonCanonical;
-  if (pointer >= 0xffffffff80000000) return PointerClass::kKernelImage;
-  const Reading<uint64_t> direct = kernel_->variable("page_offset_base").u64();
-  const Reading<uint64_t> vmalloc = kernel_->variable("vmalloc_base").u64();
-  const Reading<uint64_t> vmemmap = kernel_->variable("vmemmap_base").u64();
-  if (vmalloc.has_value() && vmemmap.has_value() && pointer >= *vmalloc && pointer < *vmemmap)
-    return PointerClass::kVmalloc;
-  if (direct.has_value() && vmalloc.has_value() && pointer >= *direct && pointer < *vmalloc)
-    return PointerClass::kDirectMap;
+  if (!poison_name(pointer).empty()) return PointerClass::kPoison;
+  switch (map_.region(pointer)) {
+    case Region::kNullPage:
+    case Region::kUser:
+      return PointerClass::kUser;
+    case Region::kNonCanonical:
+      return PointerClass::kNonCanonical;
+    case Region::kDirectMap:
+      return PointerClass::kDirectMap;
+    case Region::kVmalloc:
+      return PointerClass::kVmalloc;
+    case Region::kKernelImage:
+    case Region::kModules:
+    case Region::kFixmap:
+    case Region::kErrorPointer:
+      return PointerClass::kKernelImage;
+    case Region::kVmemmap:
+    case Region::kCpuEntryArea:
+    case Region::kOtherKernel:
+      break;
+  }
   return PointerClass::kOther;
 }
 

@@ -150,6 +150,24 @@ class ElfSymbols : public SymbolTable {
     return run_time(*best);
   }
 
+  /// Zero-based ones are not in the index: they are asked for by people, once.
+  std::optional<Symbol> per_cpu_at(uint64_t address) override {
+    if (address >= kKernelImageStart) return at(address);
+    std::optional<ElfSymbol> best;
+    for (uint32_t i = 0; i < file_.symbol_count(); i++) {
+      const uint64_t value = file_.symbol_address(i);
+      if (value > address || (best && value < best->address)) continue;
+      const auto symbol = file_.symbol(i);
+      if (!symbol || (best && value == best->address &&
+                      !names_better(symbol->name, symbol->kind, best->name, best->kind)))
+        continue;
+      best = symbol;
+    }
+    file_.forget_pages();
+    if (!best || (is_end_label(best->name) && address != best->address)) return std::nullopt;
+    return run_time(*best);
+  }
+
  private:
   static constexpr int kFilterBits = 12;
   struct Wanted {

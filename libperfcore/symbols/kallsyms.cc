@@ -94,11 +94,18 @@ class Kallsyms : public SymbolTable {
   }
 
   std::optional<Symbol> at(uint64_t address) override {
-    if (address < kKernelImageStart) return std::nullopt;
+    return address < kKernelImageStart ? std::nullopt : containing(address);
+  }
+
+  /// Zero-based ones stand before all others.
+  std::optional<Symbol> per_cpu_at(uint64_t address) override { return containing(address); }
+
+ private:
+  std::optional<Symbol> containing(uint64_t address) {
     const auto last = last_not_above(address);
     if (!last) return std::nullopt;
     const auto start = address_of(*last);
-    if (!start || *start < kKernelImageStart) return std::nullopt;
+    if (!start || (*start < kKernelImageStart) != (address < kKernelImageStart)) return std::nullopt;
     KallsymsName name, best;
     std::optional<uint32_t> best_index;
     for (uint32_t i = 0; i < kMaxAliases && i <= *last && address_of(*last - i) == start; i++) {
@@ -113,7 +120,6 @@ class Kallsyms : public SymbolTable {
     return symbol(*best_index, *last, best);
   }
 
- private:
   /// Up to this many names are searched for one by one; more cost less in a pass over all names.
   static constexpr size_t kMaxSearches = 100;
 

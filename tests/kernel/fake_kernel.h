@@ -65,14 +65,14 @@ class FakeSymbols : public SymbolTable {
 
 /// The kernel with handles on its parts.
 struct FakeKernel {
-  FakeKernel() {
+  explicit FakeKernel(VmcoreInfo info = VmcoreInfo()) {
     auto own_memory = std::make_unique<FakeMemory>();
     auto own_symbols = std::make_unique<FakeSymbols>();
     auto own_types = std::make_unique<FakeTypes>();
     memory = own_memory.get();
     symbols = own_symbols.get();
     types = own_types.get();
-    kernel = std::make_unique<Kernel>(std::move(own_memory), VmcoreInfo(), std::vector<CpuStatus>(),
+    kernel = std::make_unique<Kernel>(std::move(own_memory), std::move(info), std::vector<CpuStatus>(),
                                       std::move(own_symbols), std::move(own_types));
   }
   /// Puts a function there, with a symbol.

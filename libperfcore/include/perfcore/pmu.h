@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "perfcore/address.h"
 #include "perfcore/kernel.h"
 #include "perfcore/unwind.h"
 
@@ -128,6 +129,7 @@ class PmuState {
 
  private:
   Kernel* kernel_;
+  AddressMap map_;
   Reading<std::vector<int>> cpus_;
   std::map<int, CpuPmu> cpu_states_;
   std::map<uint64_t, PerfEvent> events_;

@@ -49,6 +49,10 @@ class SymbolTable {
   /// underscores before others, as in the kernel's own reports; both sources of symbols name every address
   /// alike.
   virtual std::optional<Symbol> at(uint64_t address) = 0;
+
+  /// The per-CPU symbol that contains an address of the kind per-CPU symbols have: __per_cpu_offset[cpu]
+  /// subtracted from that of the variable. None where the table cannot tell.
+  virtual std::optional<Symbol> per_cpu_at(uint64_t) { return std::nullopt; }
 };
 
 /// kallsyms of the dumped kernel, read from its memory page by page as far as questions need it; symbols of

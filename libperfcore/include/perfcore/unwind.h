@@ -61,7 +61,12 @@ struct StackArea {
   uint64_t end = 0;
   Kind kind = Kind::kTask;
   std::string name;  ///< "stack of the current task", "IRQ stack", "NMI_stack", "DF_stack", ...
+
+  bool contains(uint64_t address) const { return address >= begin && address < end; }
 };
+
+/// THREAD_SIZE: bytes of the stack of a task, and of the IRQ stack of a CPU.
+uint64_t kernel_stack_size(Kernel& kernel);
 
 /// The stacks that a CPU can be on: of its current task, of interrupts and of exceptions
 /// (arch/x86/kernel/dumpstack_64.c). \param unread  why some of them could not be located; may be null
