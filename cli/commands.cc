@@ -87,14 +87,20 @@ const std::vector<Command>& table() {
        {kExitDone, kExitDefect, kExitNotRead, kExitUsage, kExitInput, kExitInternal},
        run_check},
       {"show",
-       "DUMP... pmu|cpus|modules|bt [CPU]|event ADDRESS",
+       "DUMP... pmu|ibs|events|event ADDRESS|contexts|buffers|cpus|tasks|modules|bt [CPU]",
        "show a part of the dead kernel's state",
-       "pmu: the performance counters of every present CPU and the events on them. cpus: what each CPU was "
-       "doing. "
-       "modules: the loaded modules. bt: the stack of every CPU, or of one. event ADDRESS: one struct "
-       "perf_event.",
+       "pmu: the performance counters of every present CPU and the events on them. ibs: AMD's "
+       "instruction-based "
+       "sampling on every CPU. events: every perf event that CPUs and tasks lead to; event ADDRESS: one in "
+       "full. "
+       "contexts: the lists that events are on, of CPUs and tasks. buffers: ring and AUX buffers, and who "
+       "waits "
+       "for them. cpus: what each CPU was doing, its NMIs, and who handles them. tasks: all tasks. modules: "
+       "the "
+       "loaded modules. bt: the stack of every CPU, or of one.",
        2,
-       "show what? Give a dump and one of pmu, cpus, modules, bt, event",
+       "show what? Give a dump and one of pmu, ibs, events, event, contexts, buffers, cpus, tasks, modules, "
+       "bt",
        {},
        {{"perfcore show vmcore pmu", "counters and events of every CPU"},
         {"perfcore show vmcore bt 3", "the stack of CPU 3"},

@@ -11,6 +11,7 @@
 #include "json.h"
 #include "report.h"
 #include "session.h"
+#include "show_perf.h"
 #include "text.h"
 
 namespace perfcore::cli {
@@ -32,6 +33,11 @@ void touch_everything(Kernel& kernel) {
   make_stack_report(diagnosis, std::nullopt);
   make_cpu_report(diagnosis);
   make_module_report(kernel);
+  make_ibs_report(diagnosis);
+  make_events_report(diagnosis);
+  make_contexts_report(diagnosis);
+  make_buffers_report(diagnosis);
+  make_tasks_report(kernel);
 }
 
 std::unique_ptr<Kernel> open_recording(Session& session, bool with_debuginfo) {

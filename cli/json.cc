@@ -238,8 +238,27 @@ std::string to_json(const CpuReport& report) {
                     {"function", text(view.function)},
                     {"offset", view.function.empty() ? Json(nullptr) : hex(view.offset)},
                     {"module", view.module},
-                    {"user", view.ip ? Json(view.user) : Json(nullptr)}});
-  return dump({{"schema", "perfcore.show-cpus/1"}, {"cpus", cpus}, {"unread", to_json_value(report.unread)}});
+                    {"user", view.ip ? Json(view.user) : Json(nullptr)},
+                    {"nmi",
+                     {{"normal", plain(view.nmi_normal)},
+                      {"unknown", plain(view.nmi_unknown)},
+                      {"external", plain(view.nmi_external)},
+                      {"swallowed", plain(view.nmi_swallowed)}}},
+                    {"watchdog_ev", hex(view.watchdog_event)},
+                    {"throttled_count", plain(view.throttled_count)},
+                    {"throttled_seq", plain(view.throttled_seq)}});
+  Json handlers = Json::array();
+  for (const NmiHandler& handler : report.nmi_handlers)
+    handlers.push_back(
+        {{"type", handler.type},
+         {"name", text(handler.name)},
+         {"function", text(handler.function)},
+         {"address", hex(handler.address)},
+         {"max_duration", handler.max_duration.has_value() ? Json(*handler.max_duration) : Json(nullptr)}});
+  return dump({{"schema", "perfcore.show-cpus/1"},
+               {"cpus", cpus},
+               {"nmi_handlers", handlers},
+               {"unread", to_json_value(report.unread)}});
 }
 
 std::string to_json(const ModuleReport& report) {

@@ -216,6 +216,21 @@ StackReport make_stack_report(Diagnosis& diagnosis, std::optional<int> only) {
   return report;
 }
 
+static void take_nmi_state(const CpuNmiState& state, CpuView& view, UnreadList& unread) {
+  const auto take = [&](const Reading<uint64_t>& value) -> std::optional<uint64_t> {
+    // A kernel without the perf lockup detector has no watchdog_ev: nothing is lost.
+    if (!value.has_value() && value.unread().reason == UnreadReason::kNoSymbol) return std::nullopt;
+    return unread.take(value);
+  };
+  view.nmi_normal = take(state.normal);
+  view.nmi_unknown = take(state.unknown);
+  view.nmi_external = take(state.external);
+  view.nmi_swallowed = take(state.swallowed);
+  view.watchdog_event = take(state.watchdog_event);
+  view.throttled_count = take(state.throttled_count);
+  view.throttled_seq = take(state.throttled_seq);
+}
+
 CpuReport make_cpu_report(Diagnosis& diagnosis) {
   CpuReport report;
   UnreadList unread;
@@ -241,9 +256,13 @@ CpuReport make_cpu_report(Diagnosis& diagnosis) {
           view.module = frame.module;
         }
       }
+      take_nmi_state(cpu_nmi_state(kernel, cpu), view, unread);
       report.cpus.push_back(std::move(view));
     }
   }
+  NmiHandlerList handlers = nmi_handlers(kernel);
+  report.nmi_handlers = std::move(handlers.handlers);
+  unread.add(handlers.incomplete);
   report.unread = unread.items();
   return report;
 }
@@ -328,10 +347,13 @@ VersionInfo make_version_info() {
   return {std::string(version()),
           components(),
           codecs(),
-          {"perfcore.triage/1", "perfcore.check/1", "perfcore.show-pmu/1", "perfcore.show-cpus/1",
-           "perfcore.show-modules/1", "perfcore.show-bt/1", "perfcore.show-event/1", "perfcore.addr/1",
-           "perfcore.type/1", "perfcore.log/1", "perfcore.print/1", "perfcore.info/1", "perfcore.extract/1",
-           "perfcore.rules/1", "perfcore.rule/1", "perfcore.version/1"}};
+          {"perfcore.triage/1",        "perfcore.check/1",        "perfcore.show-pmu/1",
+           "perfcore.show-cpus/1",     "perfcore.show-modules/1", "perfcore.show-bt/1",
+           "perfcore.show-event/1",    "perfcore.show-ibs/1",     "perfcore.show-events/1",
+           "perfcore.show-contexts/1", "perfcore.show-buffers/1", "perfcore.show-tasks/1",
+           "perfcore.addr/1",          "perfcore.type/1",         "perfcore.log/1",
+           "perfcore.print/1",         "perfcore.info/1",         "perfcore.extract/1",
+           "perfcore.rules/1",         "perfcore.rule/1",         "perfcore.version/1"}};
 }
 
 const Finding* TriageReport::root_cause() const {

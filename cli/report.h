@@ -13,6 +13,7 @@
 #include "analyzers/catalogue.h"
 #include "perfcore/diagnosis.h"
 #include "perfcore/invariants.h"
+#include "perfcore/nmi.h"
 #include "perfcore/version.h"
 
 namespace perfcore::cli {
@@ -156,10 +157,15 @@ struct CpuView {
   std::string function;
   uint64_t offset = 0;
   std::string module;
-  bool user = false;  ///< ip is in user space
+  bool user = false;                                                             ///< ip is in user space
+  std::optional<uint64_t> nmi_normal, nmi_unknown, nmi_external, nmi_swallowed;  ///< NMIs so far
+  std::optional<uint64_t> watchdog_event;   ///< struct perf_event of the hard lockup detector
+  std::optional<uint64_t> throttled_count;  ///< events throttled in this tick
+  std::optional<uint64_t> throttled_seq;    ///< perf_throttled_seq: ticks so far
 };
 struct CpuReport {
   std::vector<CpuView> cpus;
+  std::vector<NmiHandler> nmi_handlers;
   std::vector<Unread> unread;
 };
 CpuReport make_cpu_report(Diagnosis& diagnosis);

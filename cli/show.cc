@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -10,12 +11,14 @@
 #include "json.h"
 #include "report.h"
 #include "session.h"
+#include "show_perf.h"
 #include "text.h"
 
 namespace perfcore::cli {
 namespace {
 
-constexpr std::array<std::string_view, 5> kParts = {"pmu", "cpus", "modules", "bt", "event"};
+constexpr std::array<std::string_view, 10> kParts = {"pmu",     "ibs",  "events", "event",   "contexts",
+                                                     "buffers", "cpus", "tasks",  "modules", "bt"};
 
 template <typename T>
 std::optional<T> parse_number(std::string_view text, int base) {
@@ -53,9 +56,8 @@ int run_show(Session& session) {
     return std::find(kParts.begin(), kParts.end(), word) != kParts.end();
   });
   if (part == arguments.end())
-    throw UsageError(fmt::format(
-        "show what? One of pmu, cpus, modules, bt, event must follow the dump; \"{}\" is none of them",
-        arguments.back()));
+    throw UsageError(fmt::format("show what? One of {} must follow the dump; \"{}\" is none of them",
+                                 fmt::join(kParts, ", "), arguments.back()));
   const std::vector<std::string> dumps(arguments.begin(), part);
   const std::vector<std::string> rest(part + 1, arguments.end());
   const size_t most = *part == "bt" || *part == "event" ? 1 : 0;
@@ -70,9 +72,21 @@ int run_show(Session& session) {
     session.answer(make_module_report(*kernel));
     return kExitDone;
   }
+  if (*part == "tasks") {
+    session.answer(make_tasks_report(*kernel));
+    return kExitDone;
+  }
   Diagnosis diagnosis(*kernel);
   if (*part == "pmu")
     session.answer(make_pmu_report(diagnosis.pmu(), !session.options().json()));
+  else if (*part == "ibs")
+    session.answer(make_ibs_report(diagnosis));
+  else if (*part == "events")
+    session.answer(make_events_report(diagnosis));
+  else if (*part == "contexts")
+    session.answer(make_contexts_report(diagnosis));
+  else if (*part == "buffers")
+    session.answer(make_buffers_report(diagnosis));
   else if (*part == "event")
     session.answer(make_event_report(diagnosis.pmu(), address));
   else if (*part == "cpus")

@@ -516,6 +516,19 @@ void render(TextWriter& out, const CpuReport& report) {
                          view.online ? (*view.online ? "yes" : "no") : "?", or_unread(view.pid),
                          view.comm.value_or("not read"), where));
   }
+  out.heading("Non-maskable interrupts", "so far, and the handlers in the order they are asked");
+  for (const CpuView& view : report.cpus) {
+    std::string line = fmt::format("CPU {:<3} {} normal, {} unknown, {} external, {} swallowed", view.cpu,
+                                   or_unread(view.nmi_normal), or_unread(view.nmi_unknown),
+                                   or_unread(view.nmi_external), or_unread(view.nmi_swallowed));
+    if (view.watchdog_event && *view.watchdog_event != 0)
+      line += fmt::format("; watchdog event {:#x}", *view.watchdog_event);
+    if (view.throttled_count && *view.throttled_count != 0)
+      line += fmt::format("; {} throttled in this tick", plural(*view.throttled_count, "event"));
+    out.line(line, 2);
+  }
+  for (const NmiHandler& handler : report.nmi_handlers)
+    out.line(fmt::format("{:<8} {} ({})", handler.type, handler.name, handler.function), 2);
   render_unread(out, report.unread, kTriageUnread);
 }
 

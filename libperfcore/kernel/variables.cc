@@ -39,6 +39,7 @@ constexpr Variable kVariables[] = {
     {"max_samples_per_tick", "int"},
     {"modules", "struct list_head"},
     {"nmi_desc", "struct nmi_desc []"},
+    {"nmi_stats", "struct nmi_stats"},  // per-CPU
     {"nr_cpu_ids", "unsigned int"},
     {"nr_node_ids", "unsigned int"},
     {"nr_vmap_nodes", "int"},

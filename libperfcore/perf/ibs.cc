@@ -33,6 +33,25 @@ std::vector<IbsPmu> ibs_pmus(Kernel& kernel) {
           {"perf_ibs_op", kernel.variable("perf_ibs_op")}};
 }
 
+std::vector<IbsPmu> find_ibs_pmus(PmuState& pmu, const EventList& events) {
+  std::vector<IbsPmu> pmus = ibs_pmus(pmu.kernel());
+  for (IbsPmu& ibs : pmus) {
+    const Unread* missing = ibs.pmu.unread();
+    if (!missing || missing->reason != UnreadReason::kNoSymbol) continue;
+    // The PMUs are registered as "ibs_fetch" and "ibs_op" (perf_event_ibs_init()).
+    const std::string_view registered = std::string_view(ibs.name).substr(sizeof "perf_" - 1);
+    for (const EventOrigin& origin : events.events) {
+      const Object pointer = pmu.event(origin.address).object().member("pmu");
+      const auto name = pointer.member("name").string(16);
+      if (!name.has_value() || *name != registered) continue;
+      ibs.pmu = pointer.container_of("struct perf_ibs", "pmu");
+      ibs.found_by = "event";
+      break;
+    }
+  }
+  return pmus;
+}
+
 Reading<uint64_t> ibs_caps(Kernel& kernel) {
   return kernel.variable("ibs_caps").u64();
 }

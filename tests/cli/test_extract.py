@@ -11,6 +11,10 @@ LARGEST = 6 << 20  # bytes
 
 
 class Extract(unittest.TestCase):
+    def shown(self, dump, part):
+        """What was read; of what was not, the reason differs between a small dump and a smaller one."""
+        return tool.run("show", dump, part, "--no-debuginfo").stdout.split("\nNot read")[0]
+
     def check(self, dump, *options):
         with tempfile.TemporaryDirectory() as directory:
             mini = pathlib.Path(directory) / "mini"
@@ -22,9 +26,8 @@ class Extract(unittest.TestCase):
             for key in ("kernel", "crash", "findings", "system"):
                 self.assertEqual(copy[key], original[key], key)
             self.assertEqual(tool.run("log", mini).stdout, tool.run("log", dump).stdout)
-            for part in ("pmu", "bt", "cpus"):
-                self.assertEqual(tool.run("show", mini, part, "--no-debuginfo").stdout,
-                                 tool.run("show", dump, part, "--no-debuginfo").stdout)
+            for part in ("pmu", "bt", "cpus", "ibs", "events", "contexts", "buffers", "tasks"):
+                self.assertEqual(self.shown(mini, part), self.shown(dump, part), part)
             return mini.stat().st_size
 
     def test_every_dump(self):

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "perfcore/kernel.h"
+#include "perfcore/perf_events.h"
 #include "perfcore/pmu.h"
 
 namespace perfcore {
@@ -29,8 +30,9 @@ std::string ibs_state_name(const IbsStates& states, uint64_t state);
 
 /// One flavour of IBS.
 struct IbsPmu {
-  std::string name;  ///< "perf_ibs_fetch" or "perf_ibs_op"
-  Object pmu;        ///< struct perf_ibs
+  std::string name;                 ///< "perf_ibs_fetch" or "perf_ibs_op"
+  Object pmu;                       ///< struct perf_ibs
+  std::string found_by = "symbol";  ///< or "event": through event->pmu
 
   /// struct cpu_perf_ibs of one CPU: members event and state[0].
   Object pcpu(int cpu) const { return pmu.member("pcpu").per_cpu_ptr(cpu); }
@@ -38,6 +40,9 @@ struct IbsPmu {
 
 /// Both flavours; their objects are unread where the kernel has no IBS driver or no symbol for it.
 std::vector<IbsPmu> ibs_pmus(Kernel& kernel);
+
+/// Both flavours, found through the PMU of an event where the symbols are missing.
+std::vector<IbsPmu> find_ibs_pmus(PmuState& pmu, const EventList& events);
 
 /// ibs_caps: 0 on CPUs without IBS and on other vendors'.
 Reading<uint64_t> ibs_caps(Kernel& kernel);
