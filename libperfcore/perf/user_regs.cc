@@ -8,7 +8,9 @@
 #include <bit>
 #include <numeric>
 
+#include "perfcore/address.h"
 #include "perfcore/code.h"
+#include "perfcore/slab.h"
 #include "perfcore/tasks.h"
 
 namespace perfcore {
@@ -175,7 +177,13 @@ std::string_view to_string(UserRegsPlace place) {
 }
 
 UserRegs::UserRegs(PmuState& pmu, StackOf stack_of)
-    : pmu_(pmu), kernel_(pmu.kernel()), stack_of_(std::move(stack_of)) {}
+    : pmu_(pmu),
+      kernel_(pmu.kernel()),
+      stack_of_(std::move(stack_of)),
+      map_(std::make_unique<AddressMap>(kernel_)),
+      slabs_(std::make_unique<SlabReader>(kernel_, *map_)) {}
+
+UserRegs::~UserRegs() = default;
 
 Reading<bool> UserRegs::in_kernel(Kernel& kernel) {
   for (const char* name : {"x86_user_regs", "ext_regs_buf"})
@@ -485,6 +493,35 @@ bool UserRegs::judge_stack(UserRegsPointer& pointer, std::vector<Unread>& unread
   return false;
 }
 
+bool UserRegs::name_freed(UserRegsPointer& pointer) {
+  const uint64_t address = *pointer.value;
+  const auto freed = [&](std::string target, std::string why) {
+    pointer.place = UserRegsPlace::kFreed;
+    pointer.target = std::move(target);
+    pointer.why = std::move(why);
+    pointer.legal = false;
+    return true;
+  };
+  // POISON_FREE of include/linux/poison.h: slab debugging writes it over what is freed.
+  const auto content = read_array<uint64_t>(kernel_.memory(), address, 2);
+  if (content.has_value() && (*content)[0] == 0x6b6b6b6b6b6b6b6b && (*content)[1] == (*content)[0])
+    return freed("an object that was freed",
+                 "the memory holds the pattern of freed objects (POISON_FREE, 0x6b)");
+  const Reading<PageInfo> page = slabs_->page_of(address);
+  if (page.has_value() && page->type_name == "buddy")
+    return freed("a free page", "the page allocator has it");
+  const auto object = slabs_->object_at(address);
+  if (!object.has_value() || !*object) return false;
+  const std::string name =
+      fmt::format("object {:#x} of {}", (*object)->object,
+                  (*object)->cache_name.empty() ? "a slab cache" : (*object)->cache_name);
+  if ((*object)->inside && (*object)->state.is(SlabObject::State::kFree))
+    return freed("free " + name, "it is on the " + (*object)->where);
+  pointer.target = name;
+  return false;
+}
+
+/// Whose memory is it, if it is not free and not the CPU's?
 bool UserRegs::name_foreign(UserRegsPointer& pointer) {
   const uint64_t address = *pointer.value;
   const auto found = [&](UserRegsPlace place, std::string target, std::string why) {
@@ -494,11 +531,6 @@ bool UserRegs::name_foreign(UserRegsPointer& pointer) {
     pointer.legal = false;
     return true;
   };
-  // POISON_FREE of include/linux/poison.h: slab debugging writes it over what is freed.
-  const auto content = read_array<uint64_t>(kernel_.memory(), address, 2);
-  if (content.has_value() && (*content)[0] == 0x6b6b6b6b6b6b6b6b && (*content)[1] == (*content)[0])
-    return found(UserRegsPlace::kFreed, "an object that was freed",
-                 "the memory holds the pattern of freed objects (POISON_FREE, 0x6b)");
   for (const Foreign& foreign : foreign_places()) {
     if (!foreign.range.contains(address) || foreign.range.cpu == pointer.cpu) continue;
     if (foreign.place != UserRegsPlace::kTaskFpstate)
@@ -605,7 +637,7 @@ void UserRegs::judge(UserRegsPointer& pointer) {
   }
   unread.insert(unread.end(), states.unread.begin(), states.unread.end());
 
-  if (judge_stack(pointer, unread) || name_foreign(pointer)) return;
+  if (judge_stack(pointer, unread) || name_freed(pointer) || name_foreign(pointer)) return;
   if (!unread.empty()) {
     pointer.legal = unread.front();
     pointer.why = "what it might belong to could not all be read";

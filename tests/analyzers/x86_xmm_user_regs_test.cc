@@ -345,7 +345,25 @@ TEST(XmmUserRegs, GarbageIsStale) {
 TEST(XmmUserRegs, MemoryOfNobodyIsStale) {
   XmmMachine machine;
   machine.set_xmm(1, machine.heap());
+  const Finding finding = find(machine);
+  expect_stale(finding, "other kernel memory");
+  EXPECT_NE(finding.summary.find("kmalloc-512"), std::string::npos) << finding.summary;
+}
+
+TEST(XmmUserRegs, AFreeObjectOfASlabIsStale) {
+  XmmMachine machine;
+  machine.set_xmm(1, machine.heap() + 512 + kXmm);
+  const Finding finding = find(machine);
+  expect_stale(finding, "freed memory");
+  EXPECT_NE(finding.explanation[1].find("freelist"), std::string::npos) << finding.explanation[1];
+  // Its neighbour is in use.
+  machine.set_xmm(1, machine.heap() + 1024 + kXmm);
   expect_stale(find(machine), "other kernel memory");
+}
+
+TEST(XmmUserRegs, PoisonedMemoryIsStale) {
+  XmmMachine machine;
+  machine.set_xmm(1, machine.heap());
   machine.poke(machine.heap(), 0x6b6b6b6b6b6b6b6b);
   machine.poke(machine.heap() + 8, 0x6b6b6b6b6b6b6b6b);
   expect_stale(find(machine), "freed memory");

@@ -21,8 +21,9 @@ constexpr uint64_t kText = kImage;
 constexpr uint64_t kNrCpuIds = kData, kPerCpuOffset = kData + 0x10, kPresentMask = kData + 0x30,
                    kPageOffsetBase = kData + 0x40, kVmallocBase = kData + 0x48, kVmemmapBase = kData + 0x50,
                    kX86Pmu = kData + 0x80, kPmuName = kData + 0xc0, kCrashingCpu = kData + 0xd0,
-                   kPrbPointer = kData + 0xd8, kPrb = kData + 0x100, kInitTask = kData + 0x1000,
-                   kDescs = kData + 0x3000, kInfos = kData + 0x4000, kLogText = kData + 0x5000;
+                   kPrbPointer = kData + 0xd8, kPrb = kData + 0x100, kCache = kData + 0x200,
+                   kCacheName = kData + 0x240, kInitTask = kData + 0x1000, kDescs = kData + 0x3000,
+                   kInfos = kData + 0x4000, kLogText = kData + 0x5000;
 // Per-CPU variables, from the section's begin on.
 constexpr uint64_t kCurrentTask = 0x100, kExceptionStacks = 0x108, kUserRegs = 0x200, kBufferPointer = 0x400,
                    kHwEvents = 0x800, kBufferInPerCpu = 0x1000;
@@ -52,6 +53,9 @@ constexpr std::string_view kFunctions[] = {"default_idle",
                                            "xsaves_nmi"};
 constexpr uint64_t kFunctionSize = 0x100, kLoad = 0x20, kReturn = 0x40;
 
+// Slabs. Physical addresses are below those of the CPUs' pages.
+constexpr uint64_t kVmemmapDistance = uint64_t{1} << 44, kPageStructs = 0x9000, kPageStructSize = 64,
+                   kHeapPhysical = 0x8000, kObjectSize = 512, kSlabType = 0xf5;
 constexpr uint32_t kUserRegsSize = 208;
 constexpr uint64_t kXsaveSize = 576 + 256 + 64;
 
@@ -116,6 +120,7 @@ XmmMachine::XmmMachine(const Options& options) : options_(options) {
                                       {kPrbPointer, 'D', "prb"},
                                       {kPerCpuOffset, 'D', "__per_cpu_offset"},
                                       {kPresentMask, 'D', "__cpu_present_mask"},
+                                      {kPresentMask, 'D', "__cpu_possible_mask"},
                                       {kPageOffsetBase, 'D', "page_offset_base"},
                                       {kVmallocBase, 'D', "vmalloc_base"},
                                       {kVmemmapBase, 'D', "vmemmap_base"},
@@ -238,11 +243,24 @@ void XmmMachine::lay_out_memory() {
   poke<uint64_t>(kPresentMask, (1 << kCpus) - 1);
   poke(kPageOffsetBase, builder_.direct_map());
   poke(kVmallocBase, builder_.vmalloc());
-  poke(kVmemmapBase, builder_.vmalloc() + (uint64_t{1} << 44));
+  poke(kVmemmapBase, builder_.vmalloc() + kVmemmapDistance);
   poke(kX86Pmu, kPmuName);
   poke<uint64_t>(kX86Pmu + 8, 0x26);  // ext_regs_mask: SSE, AVX, opmask
   poke<uint64_t>(kX86Pmu + 16, kPebsBufferSize);
   poke(kPmuName, uint32_t{0x007a6c67});
+  // The heap's page is a slab of kmalloc-512, whose second object is free.
+  const uint64_t vmemmap = builder_.vmalloc() + kVmemmapDistance;
+  const uint64_t slab = kPageStructs + kHeapPhysical / DumpBuilder::kPage * kPageStructSize;
+  builder_.map(vmemmap, kPageStructs, DumpBuilder::kPage);
+  builder_.write_word(slab + 8, kCache);
+  builder_.write_word(slab + 32, heap() + kObjectSize);
+  builder_.write_word(slab + 40, DumpBuilder::kPage / kObjectSize);
+  builder_.write_word(slab + 48, kSlabType << 24 | uint64_t{1} << 32);
+  poke(kCache, static_cast<uint32_t>(kObjectSize));
+  poke(kCache + 4, static_cast<uint32_t>(kObjectSize));
+  poke(kCache + 16, kCacheName);
+  builder_.write(physical(kCacheName), "kmalloc-512");
+  poke<uint64_t>(heap() + kObjectSize, 0);
   poke(kInitTask + kTaskTasks, kInitTask + kTaskTasks);
   poke(kInitTask + kTaskTasks + 8, kInitTask + kTaskTasks);
   for (int cpu = 0; cpu < kCpus; cpu++) {
@@ -301,6 +319,22 @@ std::vector<std::byte> XmmMachine::types() const {
   const uint32_t u64 = simd.u64, word = simd.word, u32 = simd.u32;
   const uint32_t number = btf.integer("int", 4, BtfBuilder::kSigned);
   const uint32_t character = btf.integer("char", 1, BtfBuilder::kSigned);
+  btf.enumeration("pagetype", {{"PGTY_buddy", 0xf0}, {"PGTY_slab", kSlabType}}, false);
+  const uint32_t counter = btf.structure("", 4, {{"counter", number, 0}});
+  btf.structure("page", kPageStructSize,
+                {{"flags", word, 0},
+                 {"compound_head", word, 64},
+                 {"page_type", u32, 48 * 8},
+                 {"_refcount", counter, 52 * 8}});
+  const uint32_t cache = btf.structure("kmem_cache", 64,
+                                       {{"size", u32, 0},
+                                        {"object_size", u32, 32},
+                                        {"offset", u32, 64},
+                                        {"name", btf.pointer(character), 128},
+                                        {"refcount", number, 192}});
+  btf.structure(
+      "slab", kPageStructSize,
+      {{"slab_cache", btf.pointer(cache), 64}, {"freelist", btf.pointer(0), 256}, {"objects", u32, 320}});
   btf.structure("cea_exception_stacks", 4096, {{"NMI_stack", btf.array(character, 4096), 0}});
   btf.structure("cpumask", 8, {{"bits", btf.array(word, 1), 0}});
 
@@ -399,7 +433,7 @@ uint64_t XmmMachine::nmi_stack(int cpu) const {
   return area(cpu) + kNmiStack;
 }
 uint64_t XmmMachine::heap() const {
-  return builder_.direct_map() + 0x8000;
+  return builder_.direct_map() + kHeapPhysical;
 }
 
 }  // namespace perfcore::test

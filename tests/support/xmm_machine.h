@@ -47,7 +47,8 @@ class XmmMachine {
   uint64_t fpstate(int cpu) const;    ///< of that task: its XSAVE area
   uint64_t stack(int cpu) const;      ///< lowest address; 16 KB
   uint64_t nmi_stack(int cpu) const;  ///< lowest address; 4 KB
-  uint64_t heap() const;              ///< memory that belongs to nobody
+  /// Memory that belongs to nobody: a slab of 8 objects of 512 bytes, of which the second one is free.
+  uint64_t heap() const;
 
   // Offsets of members.
   static constexpr uint64_t kRegsCs = 136, kXmmRegs = 168, kYmmhRegs = 176, kOpmaskRegs = 184, kSsp = 192,

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +19,9 @@
 #include "perfcore/unwind.h"
 
 namespace perfcore {
+
+class AddressMap;
+class SlabReader;
 
 /// Is this a function that turns PEBS records into samples (arch/x86/events/intel/ds.c)?
 bool processes_pebs(std::string_view function);
@@ -31,7 +35,7 @@ enum class UserRegsPlace {
   kPebsRecord,      ///< a PEBS buffer
   kTaskFpstate,     ///< saved FPU state of a task
   kStack,           ///< a kernel stack
-  kFreed,           ///< memory that the slab allocator has poisoned, or has on a list of free objects
+  kFreed,           ///< a free object of a slab, by its content or by the allocator's lists, or a free page
   kPoison,          ///< the pointer itself is a poison pattern
   kUser,
   kNonCanonical,
@@ -63,6 +67,9 @@ class UserRegs {
   using StackOf = std::function<const Stack&(int cpu)>;
 
   UserRegs(PmuState& pmu, StackOf stack_of);
+  ~UserRegs();
+  UserRegs(const UserRegs&) = delete;
+  UserRegs& operator=(const UserRegs&) = delete;
 
   /// Does this kernel have the code? By the symbols x86_user_regs and ext_regs_buf, and by
   /// x86_pmu.ext_regs_mask. Unread when neither symbols nor types could be read.
@@ -118,6 +125,7 @@ class UserRegs {
   Reading<bool> look_for_pebs(int cpu);
   bool no_stack_leads_to_pebs(int cpu);
   const std::vector<Foreign>& foreign_places();
+  bool name_freed(UserRegsPointer& pointer);
   bool name_foreign(UserRegsPointer& pointer);
   const std::vector<Range>& buffers();
   Ranges pebs_buffers(int cpu);
@@ -127,6 +135,8 @@ class UserRegs {
   PmuState& pmu_;
   Kernel& kernel_;
   StackOf stack_of_;
+  std::unique_ptr<AddressMap> map_;
+  std::unique_ptr<SlabReader> slabs_;
   std::optional<std::vector<Range>> buffers_;
   std::optional<std::vector<Foreign>> foreign_;
   std::map<int, Reading<bool>> drains_pebs_;
