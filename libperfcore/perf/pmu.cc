@@ -210,7 +210,7 @@ PointerClass PmuState::classify(uint64_t pointer) {
   return PointerClass::kOther;
 }
 
-Reading<bool> PmuState::is_event_shaped(uint64_t address, std::string* why_not) {
+Reading<bool> PmuState::is_sane_event(uint64_t address, std::string* why_not) {
   const PointerClass pointer_class = classify(address);
   if (pointer_class != PointerClass::kDirectMap && pointer_class != PointerClass::kVmalloc &&
       pointer_class != PointerClass::kOther) {
@@ -229,6 +229,12 @@ Reading<bool> PmuState::is_event_shaped(uint64_t address, std::string* why_not) 
     *why_not = fmt::format("state = {}", *state);
     return false;
   }
+  const Reading<int64_t> refcount = candidate.object().member("refcount.counter").s64();
+  if (!refcount.has_value()) return refcount.unread();
+  if (*refcount <= 0) {
+    *why_not = fmt::format("refcount = {}", *refcount);
+    return false;
+  }
   for (const char* name : {"pmu", "ctx", "group_leader"}) {
     const Reading<uint64_t> pointer = candidate.object().member(name).u64();
     if (!pointer.has_value()) return pointer.unread();
@@ -240,16 +246,6 @@ Reading<bool> PmuState::is_event_shaped(uint64_t address, std::string* why_not) 
     }
   }
   return true;
-}
-
-Reading<bool> PmuState::is_sane_event(uint64_t address, std::string* why_not) {
-  const Reading<bool> shaped = is_event_shaped(address, why_not);
-  if (!shaped.is(true)) return shaped;
-  const Reading<int64_t> refcount = event(address).object().member("refcount.counter").s64();
-  if (!refcount.has_value()) return refcount.unread();
-  if (*refcount > 0) return true;
-  *why_not = fmt::format("refcount = {}", *refcount);
-  return false;
 }
 
 }  // namespace perfcore

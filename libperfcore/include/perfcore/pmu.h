@@ -121,8 +121,6 @@ class PmuState {
   Reading<int64_t> state_active();  ///< PERF_EVENT_STATE_ACTIVE of this kernel
 
   PointerClass classify(uint64_t pointer);
-  /// Does this look like a struct perf_event, live or not: as is_sane_event(), but for the reference count?
-  Reading<bool> is_event_shaped(uint64_t address, std::string* why_not);
   /// Is this plausibly a live struct perf_event: readable, pmu and ctx kernel pointers, group_leader set,
   /// state in range? `why_not` names the first member that is not sane.
   Reading<bool> is_sane_event(uint64_t address, std::string* why_not);
