@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <stdexcept>
 
 #include "perfcore/perf_events.h"
@@ -248,10 +249,12 @@ const Counters& State::counters(int cpu) {
   if (known != counters_.end()) return known->second;
   const CpuPmu& state = pmu_.cpu(cpu);
   Counters counters{
-      state.object(), state.active_mask(), {}, state.n_events(), state.n_added(), false, {}, {}};
+      state.object(), state.active_mask(), {}, state.n_events(), state.n_added(), 0, false, {}, {}};
   for (int i = 0; i < kMaxCounters; i++) counters.events.push_back(state.events(i).u64());
-  counters.list_known =
-      counters.n_events.has_value() && *counters.n_events >= 0 && *counters.n_events <= kMaxCounters;
+  const Reading<uint64_t> valid = pmu_.valid_counters(cpu);
+  counters.valid = valid.has_value() ? *valid : ~uint64_t{0};
+  counters.list_known = counters.n_events.has_value() && *counters.n_events >= 0 &&
+                        *counters.n_events <= std::popcount(counters.valid);
   for (int i = 0; counters.list_known && i < *counters.n_events; i++) {
     const Reading<uint64_t> pointer = state.event_list(i).u64();
     const bool repeated = pointer.has_value() &&
@@ -293,7 +296,7 @@ void State::find_events() {
     std::vector<Unread>& incomplete = cpu_events_incomplete_[context.cpu];
     if (!task_address.has_value()) incomplete.push_back(task_address.unread());
     for (const bool of_task : {false, true}) {
-      if (of_task && (!task_address.has_value() || !is_object_pointer(*task_address))) continue;
+      if (of_task && !is_context_of_current(context)) continue;
       const Object owner = of_task ? task_context : context.object.member("ctx");
       const ListWalk walk =
           list_entries(owner.member("event_list"), "struct perf_event", "event_entry", kMaxEvents);
@@ -390,9 +393,18 @@ void State::find_contexts() {
   for (const CpuContextRef& cpu_context : *cpu_contexts_) {
     const Object pointer = cpu_context.object.member("task_ctx");
     const Reading<uint64_t> ctx = pointer.u64();
-    if (ctx.has_value() && is_object_pointer(*ctx))
+    if (ctx.has_value() && is_context_of_current(cpu_context))
       add(pointer.deref(), std::nullopt, fmt::format("task context of CPU {}", cpu_context.cpu));
   }
+}
+
+bool State::is_context_of_current(const CpuContextRef& context) {
+  const Object pointer = context.object.member("task_ctx");
+  const Reading<uint64_t> address = pointer.u64();
+  if (!address.has_value() || !is_object_pointer(*address)) return false;
+  const Reading<uint64_t> task = pointer.member("task").u64();
+  const Reading<uint64_t> current = kernel_.current_task(context.cpu).address();
+  return task.has_value() && current.has_value() && *task == *current;
 }
 
 const std::vector<CpuContextRef>& State::cpu_contexts() {
@@ -411,13 +423,48 @@ const std::vector<Unread>& State::contexts_incomplete() {
 }
 
 Reading<bool> State::looks_live(uint64_t address, std::string* why_not) {
-  const Reading<bool> shaped = pmu_.is_event_shaped(address, why_not);
+  const auto known = live_.find(address);
+  if (known != live_.end()) {
+    *why_not = known->second.second;
+    return known->second.first;
+  }
+  std::string why;
+  const Reading<bool> live = judge_live(address, &why);
+  *why_not = why;
+  live_.emplace(address, std::pair(live, std::move(why)));
+  return live;
+}
+
+Reading<bool> State::judge_live(uint64_t address, std::string* why_not) {
+  if (!is_object_pointer(address) || pmu_.classify(address) == PointerClass::kKernelImage) {
+    *why_not = address % 8 == 0
+                   ? fmt::format("{:#x} is no slab address ({})", address, to_string(pmu_.classify(address)))
+                   : fmt::format("{:#x} is not aligned", address);
+    return false;
+  }
+  const PerfEvent& event = pmu_.event(address);
+  const Reading<int64_t> state = event.state();
   // An address that the kernel itself cannot read is no object, however it came there.
-  if (!shaped.has_value() && shaped.unread().reason == UnreadReason::kNotMapped) {
+  if (!state.has_value() && state.unread().reason == UnreadReason::kNotMapped) {
     *why_not = fmt::format("{:#x} is not mapped", address);
     return false;
   }
-  return shaped;
+  if (!state.has_value()) return state.unread();
+  // PERF_EVENT_STATE_DEAD is -4 up to 6.13 and -5 since PERF_EVENT_STATE_REVOKED was added.
+  if (*state < -5 || *state > 1) {
+    *why_not = fmt::format("its state is {}", *state);
+    return false;
+  }
+  // One bad pointer breaks the invariant that is about it; the memory of something else has more of them.
+  int bad = 0;
+  for (const char* name : {"pmu", "ctx", "group_leader"}) {
+    const Reading<uint64_t> pointer = event.object().member(name).u64();
+    if (!pointer.has_value()) return pointer.unread();
+    if (is_object_pointer(*pointer)) continue;
+    *why_not += fmt::format("{}its {} is {:#x}", bad ? ", " : "", name, *pointer);
+    bad++;
+  }
+  return bad < 2;
 }
 
 bool State::is_object_pointer(uint64_t pointer) {
@@ -458,7 +505,7 @@ Reading<std::string> State::inside(int cpu, uint32_t where) {
   for (const Frame& frame : stack.frames)
     if (frame.reliable && (where_of(without_compiler_suffix(frame.function)) & where))
       return fmt::format("CPU {} was inside {}()", cpu, without_compiler_suffix(frame.function));
-  if (stack.method == "orc" && (stack.reached_user || stack.reached_end)) return std::string();
+  if (stack.method != "scan" && (stack.reached_user || stack.reached_end)) return std::string();
   // An idle CPU or one stopped in firmware has no stack to speak of; where the walk says why it ended, that
   // is the reason.
   if (stack.stopped) return *stack.stopped;
@@ -545,13 +592,13 @@ std::vector<InvariantResult> check_invariants(Diagnosis& diagnosis) {
                          cpus.has_value() ? "no present CPU has a per-CPU area" : cpus.unread().message()});
     return results;
   }
+  invariant::check_global(state);  // which PMU is whose, before what hangs on it
   invariant::check_counters(state);
   invariant::check_counter_events(state);
   invariant::check_groups(state);
   invariant::check_contexts(state);
   invariant::check_hardware_buffers(state);
   invariant::check_ring_buffers(state);
-  invariant::check_global(state);
   invariant::check_surroundings(state);
   return state.take_results();
 }

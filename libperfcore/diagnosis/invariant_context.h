@@ -44,7 +44,8 @@ struct Counters {
   std::vector<Reading<uint64_t>> events;  ///< kMaxCounters pointers
   Reading<int64_t> n_events;
   Reading<int64_t> n_added;
-  bool list_known = false;              ///< n_events was read and is in 0..64
+  uint64_t valid = 0;                   ///< counters that exist; all of them where that could not be read
+  bool list_known = false;              ///< n_events was read and is at most the number of counters
   std::vector<Reading<uint64_t>> list;  ///< event_list[0..n_events) where list_known
   std::vector<bool> list_sound;         ///< entry i is a distinct event (C-07 holds of it)
 
@@ -148,6 +149,10 @@ class State {
   /// Why events of this CPU (nullopt: of none) may be missing. What runs on a CPU is in its own context or in
   /// that of the task which it has in: tasks that cannot be reached take nothing away from a CPU.
   const std::vector<Unread>& events_incomplete(std::optional<int> cpu);
+  /// Events that lie in events[] under another counter than their hw.idx (C-02): what else is said of their
+  /// counter follows from that.
+  void note_misplaced(uint64_t event) { misplaced_.insert(event); }
+  bool is_misplaced(uint64_t event) const { return misplaced_.count(event) != 0; }
   /// The event at this address if it is a sound entry of the event_list[] of a CPU: that CPU.
   std::optional<int> listed_on(uint64_t event);
   const std::vector<CpuContextRef>& cpu_contexts();
@@ -182,6 +187,9 @@ class State {
   std::vector<InvariantResult> take_results();
 
  private:
+  Reading<bool> judge_live(uint64_t address, std::string* why_not);
+  /// Is task_ctx the context of the task that runs on the CPU?
+  bool is_context_of_current(const CpuContextRef& context);
   void find_contexts();
   void find_events();
 
@@ -191,6 +199,8 @@ class State {
   std::vector<int> cpus_;
   std::map<int, Reading<bool>> offline_;
   std::map<int, Counters> counters_;
+  std::unordered_map<uint64_t, std::pair<Reading<bool>, std::string>> live_;
+  std::set<uint64_t> misplaced_;
   std::optional<std::vector<EventRef>> events_;
   std::map<int, std::vector<Unread>> cpu_events_incomplete_;
   std::optional<std::unordered_map<uint64_t, int>> listed_;

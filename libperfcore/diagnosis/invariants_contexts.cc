@@ -115,7 +115,8 @@ class ContextChecks {
       const Reading<int64_t> state = event.state();
       const Reading<bool> stat = event.object().member("attr.inherit_stat").truth();
       complete &= freq.has_value() && rate.has_value() && state.has_value() && stat.has_value();
-      if (complete && *freq && *rate != 0 && *state == *active) sampled++;
+      // An event on an event_list[] counts as ACTIVE: if it is not, that is C-10's.
+      if (complete && *freq && *rate != 0 && (*state == *active || s_.listed_on(event.address()))) sampled++;
       if (complete && *stat) with_stat++;
     }
     const auto equals = [&](const char* name, int64_t expected, const char* what) {
@@ -136,7 +137,6 @@ class ContextChecks {
     if (ctx && *ctx != context.address) {
       broken(event.object().member("ctx"),
              fmt::format("this event of its list says otherwise ({:#x} is right)", context.address));
-      misplaced_.insert(event.address());
     }
     const auto attached = check.take(event.object().member("attach_state").u64());
     if (attached && !(*attached & kAttachContext))
@@ -258,8 +258,11 @@ class ContextChecks {
     };
     s_.run_on_cpus("C-26", kSwitch | kSched | kLists, [&](Check& check, int cpu) {
       judge(check, cpu);
-      for (const CpuContextRef& cpu_context : s_.cpu_contexts())
-        if (cpu_context.cpu == cpu) task_context_of(check, cpu_context);
+      for (const CpuContextRef& cpu_context : s_.cpu_contexts()) {
+        if (cpu_context.cpu != cpu) continue;
+        task_context_of(check, cpu_context);
+        own_context_is_in(check, cpu_context);
+      }
     });
     s_.run("C-26", std::nullopt, kSwitch | kSched | kLists, [&](Check& check) {
       judge(check, -1);
@@ -277,8 +280,7 @@ class ContextChecks {
     const auto attached = check.take(event.object().member("attach_state").u64());
     const auto ctx = check.take(event.ctx());
     const auto cpu = check.take(event.cpu());
-    if (!attached || !ctx || !cpu || !(*attached & kAttachContext) || misplaced_.count(event.address()))
-      return;
+    if (!attached || !ctx || !cpu || !(*attached & kAttachContext)) return;
     const auto found = std::ranges::find_if(
         s_.contexts(), [&](const ContextRef& context) { return context.address == *ctx; });
     const bool known = found != s_.contexts().end();
@@ -310,6 +312,7 @@ class ContextChecks {
     const Object context = object.deref();
     const auto task = check.take(context.member("task").u64());
     const auto current = check.take(s_.kernel().current_task(cpu_context.cpu).address());
+    if (task && *task == kTombstone) return;  // C-27
     if (task && current && *task != *current) {
       check.broken(object,
                    fmt::format("the context that is in belongs to task {:#x}, the current task is {:#x}",
@@ -318,6 +321,20 @@ class ContextChecks {
     }
     const auto in = check.take(context.member("is_active").u64());
     if (in && *in == 0) check.broken(context.member("is_active"), "this context is in and not active");
+  }
+
+  /// A CPU's own context with ACTIVE events is active.
+  void own_context_is_in(Check& check, const CpuContextRef& cpu_context) {
+    const Object is_active = cpu_context.object.member("ctx.is_active");
+    const auto in = check.take(is_active.u64());
+    const auto active = check.take(s_.pmu().state_active());
+    if (!in || !active || (*in & kScheduledIn)) return;
+    for (const EventRef& reference : s_.events())
+      if (reference.event->ctx().is(cpu_context.context) && reference.event->state().is(*active)) {
+        check.broken(is_active, fmt::format("the context is not active and its event {:#x} is",
+                                            reference.event->address()));
+        return;
+      }
   }
 
   void task_context_is_in(Check& check, const ContextRef& context) {
@@ -361,7 +378,6 @@ class ContextChecks {
 
   State& s_;
   std::unordered_map<uint64_t, ListWalk> events_;
-  std::set<uint64_t> misplaced_;  ///< events whose ctx is not the context on whose list they are
 };
 
 }  // namespace

@@ -83,7 +83,8 @@ class CounterChecks {
     const auto active = check.take(counters.active);
     if (!active) return;
     for (int i = 0; i < kMaxCounters; i++) {
-      if (!(*active >> i & 1)) continue;
+      // A bit of a counter that does not exist is C-05's: nobody follows its pointer.
+      if (!(*active & counters.valid & uint64_t{1} << i)) continue;
       const auto pointer = check.take(counters.events[static_cast<size_t>(i)]);
       if (pointer && *pointer == 0)
         check.broken(
@@ -95,7 +96,7 @@ class CounterChecks {
   void pointer_is_event(Check& check, const Counters& counters) {
     for (int i = 0; i < kMaxCounters; i++) {
       const auto pointer = check.take(counters.events[static_cast<size_t>(i)]);
-      if (!pointer || *pointer == 0) continue;
+      if (!pointer || *pointer == 0 || !(counters.valid >> i & 1)) continue;  // C-05
       std::string why;
       const auto live = check.take(s_.looks_live(*pointer, &why));
       if (!live) continue;
@@ -106,9 +107,10 @@ class CounterChecks {
       const PerfEvent& event = s_.pmu().event(*pointer);
       const auto idx = check.take(event.hw_idx());
       // -1, no counter, is C-16's.
-      if (idx && *idx != i && *idx != -1)
-        check.broken(event.object().member("hw.idx"),
-                     fmt::format("the event in events[{}] says that it is on counter {}", i, *idx));
+      if (!idx || *idx == i || *idx == -1) continue;
+      s_.note_misplaced(*pointer);
+      check.broken(event.object().member("hw.idx"),
+                   fmt::format("the event in events[{}] says that it is on counter {}", i, *idx));
     }
   }
 
@@ -122,7 +124,8 @@ class CounterChecks {
       if (!pointer || *pointer == 0 || !s_.looks_live(*pointer, &why).is(true)) continue;  // C-01, C-02
       const PerfEvent& event = s_.pmu().event(*pointer);
       const auto state = check.take(event.hw_state());
-      if (state && (*state & kHesStopped))
+      // States that no code sets are C-19's.
+      if (state && (*state & kHesStopped) && *state <= (kHesStopped | kHesUptodate | kHesArch))
         check.broken(event.object().member("hw.state"),
                      fmt::format("counter {} is active and its event is {}", i, hw_state_name(*state)));
     }
@@ -133,7 +136,9 @@ class CounterChecks {
     for_listed(check, counters, 0, [&](int64_t i, const PerfEvent& event) {
       const auto state = check.take(event.hw_state());
       const auto idx = check.take(event.hw_idx());
-      if (!state || !idx || *state != 0 || *idx == -1 || counters.is_active(*idx)) return;
+      if (!state || !idx || *state != 0 || *idx == -1 || counters.is_active(*idx) ||
+          s_.is_misplaced(event.address()))
+        return;
       check.broken(
           event.object().member("hw.state"),
           fmt::format("event_list[{}] runs on counter {}, whose active bit is clear (active_mask {:#x})", i,
@@ -202,7 +207,7 @@ class CounterChecks {
       const Object assign = counters.object.member("assign").index(i);
       const auto assigned = check.take(assign.s64());
       const auto idx = check.take(event.hw_idx());
-      if (assigned && idx && *assigned != *idx && *idx != -1)
+      if (assigned && idx && *assigned != *idx && *idx != -1 && !s_.is_misplaced(event.address()))
         check.broken(assign, fmt::format("event_list[{}] is assigned to counter {} and programmed on {}", i,
                                          *assigned, *idx));
     });
@@ -240,6 +245,7 @@ class CounterChecks {
   void active_is_listed(Check& check, const Counters& counters) {
     if (!check.take(s_.pmu().state_active())) return;
     for (const Unread& unread : s_.events_incomplete(check.cpu())) check.unread(unread);
+    if (!check.take(counters.n_events)) return;
     const auto lost = lost_.find(*check.cpu());
     if (lost == lost_.end()) return;
     bool whole = counters.list_known;

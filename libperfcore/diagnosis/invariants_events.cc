@@ -152,7 +152,7 @@ class EventChecks {
       if (!counters.list_sound[i]) continue;
       const PerfEvent& event = s_.pmu().event(*counters.list[i]);
       const auto idx = check.take(event.hw_idx());
-      if (!idx || *idx < 0 || *idx >= kMaxCounters) continue;
+      if (!idx || *idx < 0 || *idx >= kMaxCounters || s_.is_misplaced(event.address())) continue;
       const auto expected = check.take(msrs_of(*idx));
       if (!expected) continue;
       // The metrics share the fixed counter of the slots; BTS-like ones have no MSR.

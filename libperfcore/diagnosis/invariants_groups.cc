@@ -4,6 +4,8 @@
 // (kernel/events/core.c).
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "diagnosis/invariant_context.h"
 #include "perfcore/perf_events.h"
 
@@ -164,6 +166,10 @@ class GroupChecks {
       return;
     std::string why;
     if (!s_.looks_live(*leader, &why).is(true)) return;  // C-21
+    const ListWalk& group = siblings(s_.pmu().event(*leader));
+    if (std::ranges::none_of(group.entries,
+                             [&](const Object& entry) { return entry.address().is(event.address()); }))
+      return;  // C-21
     const auto leading = check.take(s_.pmu().event(*leader).state());
     if (!leading) return;
     // Siblings that are OFF or worse stay out when the group goes on.

@@ -234,7 +234,6 @@ class HardwareChecks {
     int64_t sharing = 0;
     bool complete = true;
     for (const int other : s_.cpus()) {
-      if (s_.offline(other).is(true)) continue;
       const auto theirs = check.take(s_.counters(other).object.member("amd_nb").u64());
       complete &= theirs.has_value();
       if (!theirs || *theirs == 0) continue;

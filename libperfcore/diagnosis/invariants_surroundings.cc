@@ -234,6 +234,11 @@ class SurroundingChecks {
       check.not_applicable("the CPU is online");
       return;
     }
+    const auto hotplug = s_.kernel().enumerator("cpuhp_state", "CPUHP_ONLINE");
+    const Object state = s_.kernel().per_cpu("cpuhp_state", cpu).member("state");
+    if (hotplug && state.s64().is(*hotplug))
+      check.broken(s_.kernel().per_cpu("perf_cpu_context", cpu).member("online"),
+                   "the perf context of a CPU that is online (cpuhp_state) is offline");
     for (const PerfEvent* event : on_[cpu])
       check.broken(
           event->object().member("oncpu"),

@@ -48,6 +48,12 @@ class Check(unittest.TestCase):
                           tool.EXIT_NOT_READ if "not-read" in statuses else tool.EXIT_DONE)
                 self.assertEqual(code, wanted)
 
+    def test_healthy_kernels_are_clean(self):
+        for name in ("healthy-6.1", "healthy-6.12", "healthy-7.2"):
+            with self.subTest(name=name):
+                result = tool.run("check", tool.some_dump(name))
+                self.assertEqual((result.returncode, result.stdout), (0, "44 invariants on 4 CPUs: clean\n"))
+
     def test_violations_can_be_printed(self):
         dump = tool.some_dump("null-events")
         _, answer = tool.run_json("check", "check", dump)

@@ -25,6 +25,9 @@ class Extract(unittest.TestCase):
             _, copy = tool.run_json("triage", "triage", mini, "--no-debuginfo")
             for key in ("kernel", "crash", "findings", "system"):
                 self.assertEqual(copy[key], original[key], key)
+            checked = [[(result["id"], result["cpu"], result["status"]) for result in answer["results"]]
+                       for _, answer in (tool.run_json("check", "check", path, "--no-debuginfo") for path in (mini, dump))]
+            self.assertEqual(*checked)
             self.assertEqual(tool.run("log", mini).stdout, tool.run("log", dump).stdout)
             for part in ("pmu", "bt", "cpus", "ibs", "events", "contexts", "buffers", "tasks"):
                 self.assertEqual(self.shown(mini, part), self.shown(dump, part), part)
