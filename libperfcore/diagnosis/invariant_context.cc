@@ -203,8 +203,9 @@ void Check::broken(const Object& object, std::string why, uint32_t legal_in, boo
 
 void Check::unread(const Unread& unread) {
   unread_count_++;
+  if (unread_.size() >= kMaxReasons) return;
   state_.diagnosis().note_unread(unread);
-  if (unread_.size() < kMaxReasons) unread_.push_back(unread.message());
+  unread_.push_back(unread.message());
 }
 
 void Check::unknown(std::string why) {
@@ -312,6 +313,21 @@ const std::vector<EventRef>& State::events() {
   return *events_;
 }
 
+const std::vector<const EventRef*>& State::events_of(std::optional<int> home) {
+  if (!events_by_home_) {
+    events_by_home_.emplace();
+    for (const EventRef& reference : events())
+      (*events_by_home_)[reference.home.value_or(-1)].push_back(&reference);
+  }
+  return (*events_by_home_)[home.value_or(-1)];
+}
+
+const ContextRef* State::find_context(uint64_t address) {
+  contexts();
+  const auto found = context_index_.find(address);
+  return found == context_index_.end() ? nullptr : &(*contexts_)[found->second];
+}
+
 const std::vector<Unread>& State::events_incomplete(std::optional<int> cpu) {
   events();
   return cpu ? cpu_events_incomplete_[*cpu] : d_.events().incomplete;
@@ -340,8 +356,9 @@ void State::find_contexts() {
       contexts_incomplete_.push_back(address.unread());
       return;
     }
-    if (contexts_->size() < kMaxContexts && seen.insert(*address).second)
-      contexts_->push_back({ctx.load(), *address, cpu, name});
+    if (contexts_->size() >= kMaxContexts || !seen.insert(*address).second) return;
+    context_index_.emplace(*address, contexts_->size());
+    contexts_->push_back({ctx.load(), *address, cpu, name});
   };
   std::vector<Object> pmus;
   const bool one_per_cpu = kernel_.type("struct perf_event_pmu_context") != nullptr;
@@ -514,6 +531,12 @@ Reading<std::string> State::inside(int cpu, uint32_t where) {
 }
 
 Reading<std::string> State::inside_any(uint32_t where) {
+  const auto known = inside_any_.find(where);
+  if (known != inside_any_.end()) return known->second;
+  return inside_any_.emplace(where, find_inside(where)).first->second;
+}
+
+Reading<std::string> State::find_inside(uint32_t where) {
   std::optional<Unread> unread;
   for (const int cpu : cpus_) {
     if (offline(cpu).is(true)) continue;

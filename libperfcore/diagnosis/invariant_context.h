@@ -146,6 +146,8 @@ class State {
   const Counters& counters(int cpu);
   /// Events that look like events, and how many addresses did not.
   const std::vector<EventRef>& events();
+  /// Those whose home this is.
+  const std::vector<const EventRef*>& events_of(std::optional<int> home);
   /// Why events of this CPU (nullopt: of none) may be missing. What runs on a CPU is in its own context or in
   /// that of the task which it has in: tasks that cannot be reached take nothing away from a CPU.
   const std::vector<Unread>& events_incomplete(std::optional<int> cpu);
@@ -157,6 +159,8 @@ class State {
   std::optional<int> listed_on(uint64_t event);
   const std::vector<CpuContextRef>& cpu_contexts();
   const std::vector<ContextRef>& contexts();
+  /// nullptr when none is known at this address.
+  const ContextRef* find_context(uint64_t address);
   const std::vector<Unread>& contexts_incomplete();
 
   /// Has this kernel no such symbol although it has a complete symbol table?
@@ -192,6 +196,7 @@ class State {
   bool is_context_of_current(const CpuContextRef& context);
   void find_contexts();
   void find_events();
+  Reading<std::string> find_inside(uint32_t where);
 
   Diagnosis& d_;
   Kernel& kernel_;
@@ -203,6 +208,9 @@ class State {
   std::set<uint64_t> misplaced_;
   std::optional<std::vector<EventRef>> events_;
   std::map<int, std::vector<Unread>> cpu_events_incomplete_;
+  std::optional<std::map<int, std::vector<const EventRef*>>> events_by_home_;
+  std::unordered_map<uint64_t, size_t> context_index_;
+  std::map<uint32_t, Reading<std::string>> inside_any_;
   std::optional<std::unordered_map<uint64_t, int>> listed_;
   std::optional<std::vector<CpuContextRef>> cpu_contexts_;
   std::optional<std::vector<ContextRef>> contexts_;

@@ -250,14 +250,12 @@ class ContextChecks {
 
   /// C-26. An event's context; then the context that each CPU has in; then the task contexts that are in.
   void places() {
-    std::map<int, std::vector<const EventRef*>> by_cpu;
-    for (const EventRef& reference : s_.events()) by_cpu[reference.home.value_or(-1)].push_back(&reference);
-    const auto judge = [&](Check& check, int group) {
+    const auto judge = [&](Check& check) {
       for (const Unread& unread : s_.events_incomplete(check.cpu())) check.unread(unread);
-      for (const EventRef* reference : by_cpu[group]) event_context(check, *reference->event);
+      for (const EventRef* reference : s_.events_of(check.cpu())) event_context(check, *reference->event);
     };
     s_.run_on_cpus("C-26", kSwitch | kSched | kLists, [&](Check& check, int cpu) {
-      judge(check, cpu);
+      judge(check);
       for (const CpuContextRef& cpu_context : s_.cpu_contexts()) {
         if (cpu_context.cpu != cpu) continue;
         task_context_of(check, cpu_context);
@@ -265,8 +263,8 @@ class ContextChecks {
       }
     });
     s_.run("C-26", std::nullopt, kSwitch | kSched | kLists, [&](Check& check) {
-      judge(check, -1);
-      bool any = by_cpu.count(-1) != 0;
+      judge(check);
+      bool any = !s_.events_of(std::nullopt).empty();
       for (const ContextRef& context : s_.contexts()) {
         if (context.cpu) continue;
         any = true;
@@ -281,9 +279,8 @@ class ContextChecks {
     const auto ctx = check.take(event.ctx());
     const auto cpu = check.take(event.cpu());
     if (!attached || !ctx || !cpu || !(*attached & kAttachContext)) return;
-    const auto found = std::ranges::find_if(
-        s_.contexts(), [&](const ContextRef& context) { return context.address == *ctx; });
-    const bool known = found != s_.contexts().end();
+    const ContextRef* found = s_.find_context(*ctx);
+    const bool known = found != nullptr;
     if (*attached & kAttachTask) {
       if (known && found->cpu)
         check.broken(event.object().member("ctx"), fmt::format("event {:#x} is bound to a task and in the {}",
@@ -329,10 +326,10 @@ class ContextChecks {
     const auto in = check.take(is_active.u64());
     const auto active = check.take(s_.pmu().state_active());
     if (!in || !active || (*in & kScheduledIn)) return;
-    for (const EventRef& reference : s_.events())
-      if (reference.event->ctx().is(cpu_context.context) && reference.event->state().is(*active)) {
+    for (const EventRef* reference : s_.events_of(cpu_context.cpu))
+      if (reference->event->ctx().is(cpu_context.context) && reference->event->state().is(*active)) {
         check.broken(is_active, fmt::format("the context is not active and its event {:#x} is",
-                                            reference.event->address()));
+                                            reference->event->address()));
         return;
       }
   }
@@ -341,12 +338,19 @@ class ContextChecks {
     const Object object = context.object.member("is_active");
     const auto active = check.take(object.u64());
     if (!active || !(*active & kScheduledIn)) return;
-    int cpus = 0;
-    for (const CpuContextRef& cpu_context : s_.cpu_contexts()) {
-      const auto in = check.take(cpu_context.object.member("task_ctx").u64());
-      if (!in) return;
-      cpus += *in == context.address ? 1 : 0;
+    if (!task_contexts_) {
+      task_contexts_.emplace();
+      for (const CpuContextRef& cpu_context : s_.cpu_contexts()) {
+        const auto in = check.take(cpu_context.object.member("task_ctx").u64());
+        all_task_contexts_ &= in.has_value();
+        if (in) (*task_contexts_)[*in]++;
+      }
     }
+    if (!all_task_contexts_) {
+      check.unknown("which task contexts CPUs have in could not be read");
+      return;
+    }
+    const int cpus = (*task_contexts_)[context.address];
     if (cpus != 1)
       check.broken(object, fmt::format("{} is active and {} CPUs have it in", context.name, cpus),
                    kSwitch | kSched | kLists, true);
@@ -378,6 +382,8 @@ class ContextChecks {
 
   State& s_;
   std::unordered_map<uint64_t, ListWalk> events_;
+  bool all_task_contexts_ = true;
+  std::optional<std::unordered_map<uint64_t, int>> task_contexts_;  ///< how many CPUs have each in
 };
 
 }  // namespace

@@ -52,17 +52,14 @@ class EventChecks {
   /// any.
   void on_events(std::string_view id, uint32_t legal_in,
                  void (EventChecks::*method)(Check&, const PerfEvent&)) {
-    std::map<int, std::vector<const PerfEvent*>> by_cpu;
-    for (const EventRef& reference : s_.events())
-      by_cpu[reference.home.value_or(-1)].push_back(reference.event);
-    const auto judge = [&](Check& check, int group) {
+    const auto judge = [&](Check& check) {
       for (const Unread& unread : s_.events_incomplete(check.cpu())) check.unread(unread);
-      for (const PerfEvent* event : by_cpu[group]) (this->*method)(check, *event);
-      if (by_cpu[group].empty()) check.saw("no event");
+      for (const EventRef* reference : s_.events_of(check.cpu())) (this->*method)(check, *reference->event);
+      if (s_.events_of(check.cpu()).empty()) check.saw("no event");
     };
-    s_.run_on_cpus(id, legal_in, judge);
-    if (by_cpu.count(-1) || !s_.events_incomplete(std::nullopt).empty())
-      s_.run(id, std::nullopt, legal_in, [&](Check& check) { judge(check, -1); });
+    s_.run_on_cpus(id, legal_in, [&](Check& check, int) { judge(check); });
+    if (!s_.events_of(std::nullopt).empty() || !s_.events_incomplete(std::nullopt).empty())
+      s_.run(id, std::nullopt, legal_in, judge);
   }
 
   void has_counter(Check& check, const PerfEvent& event) {

@@ -215,6 +215,19 @@ class HardwareChecks {
                    fmt::format("brs_active is {} with lbr_users {} and lbr_nr {}", *active, *users, *depth));
   }
 
+  /// cpuc.amd_nb of every CPU; and nb_id of each.
+  const std::map<int, Reading<uint64_t>>& northbridges() {
+    for (const int cpu : s_.cpus()) {
+      if (northbridges_.size() == s_.cpus().size()) break;
+      const Object pointer = s_.counters(cpu).object.member("amd_nb");
+      const Reading<uint64_t> nb = pointer.u64();
+      northbridges_.emplace(cpu, nb);
+      if (nb.has_value() && s_.is_object_pointer(*nb) && !northbridge_ids_.count(*nb))
+        northbridge_ids_.emplace(*nb, pointer.deref().member("nb_id").s64());
+    }
+    return northbridges_;
+  }
+
   void northbridge(Check& check, const Counters& counters) {
     const Object pointer = counters.object.member("amd_nb");
     const auto nb = check.take(pointer.u64());
@@ -233,15 +246,13 @@ class HardwareChecks {
     if (!id) return;
     int64_t sharing = 0;
     bool complete = true;
-    for (const int other : s_.cpus()) {
-      const auto theirs = check.take(s_.counters(other).object.member("amd_nb").u64());
+    for (const auto& [other, theirs] : northbridges()) {
       complete &= theirs.has_value();
-      if (!theirs || *theirs == 0) continue;
+      if (!theirs.has_value() || *theirs == 0) continue;
       sharing += *theirs == *nb ? 1 : 0;
-      if (*theirs == *nb || !s_.is_object_pointer(*theirs)) continue;
-      const auto other_id =
-          check.take(s_.counters(other).object.member("amd_nb").deref().member("nb_id").s64());
-      if (id && other_id && *id == *other_id && *id != -1)
+      if (*theirs == *nb) continue;
+      const auto other_id = northbridge_ids_.find(*theirs);
+      if (other_id != northbridge_ids_.end() && other_id->second.is(*id) && *id != -1)
         check.broken(pointer,
                      fmt::format("CPU {} is on the same northbridge {} and has another amd_nb", other, *id));
     }
@@ -405,8 +416,8 @@ class HardwareChecks {
     const auto pmu = s_.kernel().symbols().find(pmu_name);
     const Reading<int64_t> active = s_.pmu().state_active();
     bool any = false;
-    for (const EventRef& reference : s_.events()) {
-      const PerfEvent& event = *reference.event;
+    for (const EventRef* reference : s_.events_of(cpu)) {
+      const PerfEvent& event = *reference->event;
       if (!pmu || !event.pmu().is(pmu->address) || !event.oncpu().is(cpu)) continue;
       any = true;
       const auto state = check.take(event.state());
@@ -420,6 +431,8 @@ class HardwareChecks {
 
   State& s_;
   Object x86_;
+  std::map<int, Reading<uint64_t>> northbridges_;
+  std::map<uint64_t, Reading<int64_t>> northbridge_ids_;
 };
 
 }  // namespace

@@ -183,9 +183,9 @@ class SurroundingChecks {
   /// Cgroups of events that are on this CPU or bound to it, and that of its context.
   void cgroup(Check& check, int cpu) {
     bool any = false;
-    for (const EventRef& reference : s_.events()) {
-      if (reference.home != cpu || !reference.event->object().has_member("cgrp")) continue;
-      const Object pointer = reference.event->object().member("cgrp");
+    for (const EventRef* reference : s_.events_of(cpu)) {
+      if (!reference->event->object().has_member("cgrp")) continue;
+      const Object pointer = reference->event->object().member("cgrp");
       const auto cgrp = check.take(pointer.u64());
       if (!cgrp || *cgrp == 0) continue;
       any = true;
