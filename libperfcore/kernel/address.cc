@@ -513,7 +513,7 @@ class AddressBook::Impl::Describer {
     std::string state_words = "whether it is free is undetermined";
     if (object.state.has_value()) {
       state = *object.state == SlabObject::State::kFree ? "free" : "allocated";
-      state_words = state == "free" ? fmt::format("free (on the {})", object.where) : "allocated";
+      state_words = state == "free" ? fmt::format("free ({})", object.where) : "allocated";
     } else {
       note(object.state.unread());
     }
