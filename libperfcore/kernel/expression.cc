@@ -189,9 +189,12 @@ class Parser {
     const uint64_t value = std::strtoull(digits.c_str(), &end, 0);
     if (errno) error("number does not fit in 64 bits");
     at_ += static_cast<size_t>(end - digits.c_str());
-    while (at_ < text_.size() && std::string_view("uUlL").find(text_[at_]) != std::string_view::npos) at_++;
+    // Signed where C has it so, for `counter < 0` to mean what it says; int and long make no difference here.
+    bool is_unsigned = value > INT64_MAX;
+    for (; at_ < text_.size() && std::string_view("uUlL").find(text_[at_]) != std::string_view::npos; at_++)
+      is_unsigned |= text_[at_] == 'u' || text_[at_] == 'U';
     if (at_ < text_.size() && is_name(text_[at_])) error("expected a number");
-    return kernel_.constant(value);
+    return kernel_.constant(value, is_unsigned ? "unsigned long" : "long");
   }
 
   Object postfix() {

@@ -28,6 +28,15 @@ class Expression : public ::testing::Test {
   Kernel& kernel_;
 };
 
+TEST_F(Expression, ComparisonsAreSignedAsInC) {
+  EXPECT_EQ(value("-5 < 0"), 1u);
+  EXPECT_EQ(value("-5 < 0u"), 0u);
+  EXPECT_EQ(value("-6 / 2 == -3"), 1u);
+  EXPECT_EQ(value("0xffffffffffffffff > 1"), 1u);
+  EXPECT_EQ(value("per_cpu(cpu_hw_events, 1).n_events - 5 < 0"), 1u);
+  EXPECT_EQ(value("per_cpu(cpu_hw_events, 1).active_mask[0] - 5 < 0"), 0u);
+}
+
 TEST_F(Expression, WhatTheLeftSideDecidesNeedsNoRightSide) {
   EXPECT_EQ(value("0 && no_such_variable"), 0u);
   EXPECT_EQ(value("1 || no_such_variable"), 1u);
@@ -78,7 +87,7 @@ TEST_F(Expression, CArithmetic) {
   EXPECT_EQ(value("(1 + 2) * 3"), 9u);
   EXPECT_EQ(value("1 << 4 | 1"), 17u);
   EXPECT_EQ(value("7 & 3 == 3"), 1u);  // as in C, == binds tighter than &
-  EXPECT_EQ(value("-1 < 0"), 0u);      // numbers are unsigned long, as kernel addresses are
+  EXPECT_EQ(value("-1 < 0"), 1u);
   EXPECT_EQ(value("10 - 2 - 3"), 5u);
   EXPECT_EQ(value("!0 && ~0"), 1u);
   EXPECT_EQ(value("sizeof(struct list_head)"), 16u);
