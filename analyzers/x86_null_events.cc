@@ -82,6 +82,9 @@ constexpr const char* kFreedEvent = "event freed while active";
 constexpr const char* kCorruption = "memory corruption";
 constexpr const char* kDrain = "NULL event while PEBS records are drained (fixed by 7e772a93eb61 itself)";
 constexpr const char* kGuest = "KVM guest switch of the PMU";
+constexpr const char* kStaleNmi = "stale NMI after an event was deleted";
+constexpr const char* kOldRaces = "active_mask races of kernels before 3.15";
+constexpr const char* kSnapshots = "PEBS counter snapshots applied to a stopped event";
 
 const std::vector<KnownCommit>& commits() {
   static const std::vector<KnownCommit> kCommits = {
@@ -120,6 +123,8 @@ const std::vector<std::string>& remedy() {
   };
   return kRemedy;
 }
+/// PEBS_DATACFG_CNTR (arch/x86/include/asm/perf_event.h, 6.15): records carry values of other counters.
+constexpr uint64_t kPebsDataCfgCounters = 1 << 4;
 
 /// Is the defect in this kernel's code, and how do we know?
 enum class Code {
@@ -547,6 +552,35 @@ class NullEvents {
     finding_.look_alikes.push_back({std::move(title), ruled_out, std::move(why)});
   }
 
+  /// intel_perf_event_update_pmc() takes what a PEBS record says of each counter whose events[idx] is set;
+  /// since 7e772a93eb61 a stopped event is among those. It miscounts and does not crash.
+  void add_snapshot_look_alike() {
+    const Reading<uint64_t> max_period = d_.kernel().variable("x86_pmu").member("max_period").u64();
+    bool snapshots = false;
+    std::string absurd;
+    for (const CpuReport& report : reports_) {
+      const Reading<uint64_t> config = pmu_.cpu(report.counters.cpu).object().member("pebs_data_cfg").u64();
+      if (!config.has_value() || !(*config & kPebsDataCfgCounters)) continue;
+      snapshots = true;
+      for (const auto& pointer : report.counters.event_list) {
+        if (!pointer.has_value() || !max_period.has_value()) continue;
+        const PerfEvent& event = pmu_.event(*pointer);
+        const Reading<uint64_t> hw_state = event.hw_state();
+        const Reading<int64_t> left = event.object().member("hw.period_left.counter").s64();
+        if (!hw_state.has_value() || !(*hw_state & kHesStopped) || !left.has_value()) continue;
+        const uint64_t size = *left < 0 ? -static_cast<uint64_t>(*left) : static_cast<uint64_t>(*left);
+        if (size > *max_period)
+          absurd = fmt::format("the stopped event {:#x} on CPU {} has hw.period_left {}", *pointer,
+                               report.counters.cpu, *left);
+      }
+    }
+    look_alike(kSnapshots, absurd.empty(),
+               !absurd.empty() ? absurd
+               : snapshots ? "no stopped event has a period beyond x86_pmu.max_period; that defect miscounts "
+                             "and does not crash"
+                           : "no CPU has PEBS records with counter snapshots");
+  }
+
   void add_look_alikes() {
     if (finding_.stage < Stage::kArmed && finding_.verdict != Verdict::kContradicted) return;
     const CrashState& crash = d_.crash();
@@ -565,6 +599,7 @@ class NullEvents {
                negative ? "an event on event_list[] has hw.idx -1"
                : shift  ? "the log has a UBSAN shift report"
                        : "no event on any event_list[] has hw.idx -1, and the log has no UBSAN shift report");
+    add_snapshot_look_alike();
     bool all_owned = true;
     for (const CpuReport& report : reports_)
       for (const FiredSlot& slot : report.fired) all_owned &= slot.owner.position >= 0;
@@ -584,6 +619,16 @@ class NullEvents {
       const bool drain = crash.stack.contains("intel_pmu_drain_pebs_icl") ||
                          crash.stack.contains("intel_pmu_drain_pebs_nhm");
       look_alike(kDrain, !drain, drain ? "the stack drains PEBS records" : "no PEBS drain on the stack");
+      const bool unknown_nmi = crash.crash_class == "unknown-nmi";
+      look_alike(kStaleNmi, !unknown_nmi,
+                 unknown_nmi
+                     ? "the panic is about an NMI that no handler wanted: that takes no NULL pointer"
+                     : "that leaves no active bit and no fault, only \"NMI received for unknown reason\" "
+                       "in the log");
+      const auto upstream = upstream_release(d_.kernel().release(), d_.system().version);
+      look_alike(kOldRaces, upstream && *upstream >= Release{3, 15, 0},
+                 upstream ? "this kernel is built from " + upstream->to_string()
+                          : "the upstream release of this kernel is not known");
       bool guest = false;
       for (const Frame& frame : crash.stack.frames)
         guest |= frame.function.starts_with("kvm_") || frame.function.starts_with("vmx_") ||
@@ -765,6 +810,12 @@ RuleKnowledge knowledge() {
        "damaged: see perf-x86-state-corruption"},
       {kDrain, "intel_pmu_drain_pebs_icl() or intel_pmu_drain_pebs_nhm() is on the stack"},
       {kGuest, "KVM functions are on the crashing stack"},
+      {kStaleNmi,
+       "no active bit is left; the log says \"NMI received for unknown reason\" and nothing faults"},
+      {kSnapshots,
+       "a stopped event has a period beyond x86_pmu.max_period while PEBS records carry counters; nothing "
+       "faults"},
+      {kOldRaces, "the kernel is older than 3.15"},
   };
   known.kernels = {
       {"Affected upstream releases: " + words_for(kAffected) + ".", Certainty::kPublic,
