@@ -214,6 +214,20 @@ const std::vector<Command>& table() {
        {kExitDone, kExitUsage, kExitInput, kExitInternal},
        run_rules,
        false},
+      {"report",
+       "LOG",
+       "judge console text when there is no dump",
+       "Finds the reports of the Kernel Concurrency Sanitizer (KCSAN) in console text (dmesg, serial log, "
+       "mail) "
+       "and says of each data race whether it does harm, why, what can follow and what to do. Other kinds of "
+       "reports are passed over.",
+       1,
+       "which text? Give a log file, or - for standard input",
+       {},
+       {{"perfcore report console.log", "a serial log"}, {"dmesg | perfcore report -", "the running kernel"}},
+       {kExitDone, kExitUsage, kExitInput, kExitInternal},
+       run_report,
+       false},
   };
   return commands;
 }

@@ -87,5 +87,6 @@ int run_print(Session& session);
 int run_info(Session& session);
 int run_extract(Session& session);
 int run_rules(Session& session);
+int run_report(Session& session);
 
 }  // namespace perfcore::cli

@@ -188,6 +188,24 @@ Json to_json_value(const PmuView& view) {
           {"event_list", event_list}};
 }
 
+Json to_json_value(const JudgedRace& race) {
+  return {{"title", race.report.title},
+          {"field", text(race.report.field)},
+          {"label", std::string(to_string(race.verdict.label))},
+          {"confident", race.verdict.confident},
+          {"reason", race.verdict.reason},
+          {"consequence", race.verdict.consequence},
+          {"suggestion", race.verdict.suggestion}};
+}
+
+Json frames_of(const KcsanReport& report) {
+  Json frames = Json::array();
+  if (report.accesses.empty()) return frames;
+  for (const KcsanFrame& frame : report.accesses.front().stack)
+    if (!frame.function.empty()) frames.push_back(frame.function);
+  return frames;
+}
+
 }  // namespace
 
 std::string to_json(const TriageReport& report) {
@@ -195,6 +213,8 @@ std::string to_json(const TriageReport& report) {
   for (const Finding& finding : report.findings) findings.push_back(to_json_value(finding));
   Json known = Json::array();
   for (const KnownCause& cause : report.known) known.push_back(to_json_value(cause));
+  Json kcsan = Json::array();
+  for (const JudgedRace& race : report.races) kcsan.push_back(to_json_value(race));
   return dump({{"schema", "perfcore.triage/1"},
                {"dump", to_json_value(report.dump)},
                {"kernel", to_json_value(report.kernel)},
@@ -202,7 +222,23 @@ std::string to_json(const TriageReport& report) {
                {"crash", to_json_value(report.crash)},
                {"findings", findings},
                {"known", known},
+               {"kcsan", kcsan},
                {"unread", to_json_value(report.unread)}});
+}
+
+std::string to_json(const ConsoleReport& report) {
+  Json reports = Json::array();
+  for (const JudgedRace& race : report.races) {
+    const KcsanReport& kcsan = race.report;
+    reports.push_back({{"title", kcsan.title},
+                       {"kind", "kcsan"},
+                       {"type", kcsan.assertion ? "KCSAN-ASSERT" : "KCSAN-DATARACE"},
+                       {"function", kcsan.functions.empty() ? Json(nullptr) : Json(kcsan.functions.front())},
+                       {"frames", frames_of(kcsan)},
+                       {"corrupted", kcsan.accesses.empty()},
+                       {"kcsan", to_json_value(race)}});
+  }
+  return dump(reports);
 }
 
 std::string to_json(const PmuReport& report) {

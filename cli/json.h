@@ -21,6 +21,7 @@ std::string to_json(const InfoReport& report);
 std::string to_json(const PrintReport& report);
 std::string to_json(const KernelLog& log);
 std::string to_json(const CheckReport& report);
+std::string to_json(const ConsoleReport& report);
 std::string to_json(const ExtractReport& report);
 std::string to_json(const VersionInfo& info);
 

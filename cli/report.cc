@@ -392,6 +392,8 @@ TriageReport make_triage_report(Diagnosis& diagnosis, std::span<const RuleInfo> 
   report.findings = run_rules(diagnosis, rules);
   set_activity("looking for known causes with the same symptom");
   report.known = known_causes(diagnosis, catalogue(), report.findings);
+  set_activity("judging KCSAN reports");
+  report.races = judge_races(diagnosis);
   if (with_counters) {
     const Finding* leading = report.root_cause() != nullptr ? report.root_cause() : report.defect();
     if (leading != nullptr && !leading->cpus.empty()) {

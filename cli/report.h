@@ -224,6 +224,7 @@ struct TriageReport {
   CrashState crash;
   std::vector<Finding> findings;
   std::vector<KnownCause> known;       ///< causes known from elsewhere with the same symptom
+  std::vector<JudgedRace> races;       ///< KCSAN reports in the log
   std::optional<CounterMap> counters;  ///< of the CPU that the leading finding is about
   std::vector<Unread> unread;
 
@@ -244,6 +245,11 @@ struct CheckReport {
   int exit_code() const;
 };
 CheckReport make_check_report(Diagnosis& diagnosis);
+
+/// What console text says, without a dump.
+struct ConsoleReport {
+  std::vector<JudgedRace> races;
+};
 
 struct ExtractReport {
   std::string path;

@@ -418,6 +418,27 @@ void render_known(TextWriter& out, const std::vector<KnownCause>& known) {
   }
 }
 
+void render_race(TextWriter& out, const JudgedRace& race) {
+  const bool harmful = race.verdict.label == KcsanLabel::kHarmful;
+  out.paragraph(Text{{std::string(to_string(race.verdict.label)), harmful ? Style::kBad
+                                                                  : race.verdict.label == KcsanLabel::kBenign
+                                                                      ? Style::kGood
+                                                                      : Style::kWarn},
+                     {race.verdict.confident ? "" : " (not certain)"},
+                     {": " + race.report.title, Style::kStrong}},
+                2, 2);
+  if (!race.report.field.empty()) out.field("data", race.report.field, kLabel, 4);
+  out.field("why", race.verdict.reason, kLabel, 4);
+  out.field("can lead to", race.verdict.consequence, kLabel, 4);
+  out.field("what to do", race.verdict.suggestion, kLabel, 4);
+}
+
+void render_races(TextWriter& out, const std::vector<JudgedRace>& races) {
+  if (races.empty()) return;
+  out.heading("Data races in the log", "KCSAN reports, and whether they do harm");
+  for (const JudgedRace& race : races) render_race(out, race);
+}
+
 void render_dump(TextWriter& out, const TriageReport& report) {
   out.heading("The dump");
   out.field("file", fmt::format("{} ({})", report.dump.path, report.dump.format), kLabel, 2);
@@ -464,6 +485,7 @@ void render(TextWriter& out, const TriageReport& report) {
   }
   render_known(out, report.known);
   render_other_rules(out, report, shown);
+  render_races(out, report.races);
   render_dump(out, report);
   render_unread(out, report.unread, kTriageUnread);
   const std::vector<Term> terms = terms_in(out.text());
@@ -638,6 +660,14 @@ void render(TextWriter& out, const KernelLog& log) {
       rest.remove_prefix(std::min(end + 1, rest.size()));
     } while (!rest.empty());
   }
+}
+
+void render(TextWriter& out, const ConsoleReport& report) {
+  for (const JudgedRace& race : report.races) render_race(out, race);
+  if (report.races.empty())
+    out.paragraph(
+        "No KCSAN report was found in this text. Other kinds of reports are not judged from text yet: "
+        "give `perfcore triage` the vmcore.");
 }
 
 void render(TextWriter& out, const ExtractReport& report) {

@@ -98,8 +98,10 @@ class Version(unittest.TestCase):
     def test_json_lists_every_schema_that_is_documented(self):
         version = json.loads(tool.run("--version", "--format", "json").stdout)
         jsonschema.Draft202012Validator(tool.schema("version")).validate(version)
-        documented = {tool.schema(path.name.removesuffix(".schema.json"))["properties"]["schema"]["const"]
-                      for path in (tool.SOURCE / "docs" / "schema").glob("*.schema.json")}
+        schemas = [tool.schema(path.name.removesuffix(".schema.json"))
+                   for path in (tool.SOURCE / "docs" / "schema").glob("*.schema.json")]
+        # An answer that is a list has no member to name its schema in.
+        documented = {schema["properties"]["schema"]["const"] for schema in schemas if schema["type"] == "object"}
         self.assertEqual(set(version["schemas"]), documented)
         self.assertIn("zlib", version["codecs"])
 
@@ -129,7 +131,7 @@ class WrongCommandLines(unittest.TestCase):
 
     def test_arguments_missing(self):
         for command in tool.COMMANDS:
-            self.check([command], "dump", f"perfcore {command} --help")
+            self.check([command], "text" if command == "report" else "dump", f"perfcore {command} --help")
         self.check(["show", "dump"], "show what?")
         self.check(["show", "dump", "everything"], "everything", "pmu")
         self.check(["show", "dump", "event"], "which event?")

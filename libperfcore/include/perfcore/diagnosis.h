@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "perfcore/crash.h"
+#include "perfcore/kcsan.h"
 #include "perfcore/kernel.h"
 #include "perfcore/log.h"
 #include "perfcore/perf_events.h"
@@ -123,6 +124,17 @@ class Diagnosis {
   std::optional<NullEventsProbe> null_events_;
   std::vector<Unread> unread_;
 };
+
+/// A KCSAN report in the dump's log, and what to think of it.
+struct JudgedRace {
+  KcsanReport report;
+  KcsanVerdict verdict;
+};
+/// Judges every KCSAN report in the log. Where the racing address is inside a perf event of this dump, the
+/// report's field is filled in from the type ("perf_event.tstamp"): then the text need not be guessed from.
+std::vector<JudgedRace> judge_races(Diagnosis& diagnosis);
+/// The same for log text that the caller has.
+std::vector<JudgedRace> judge_races(Diagnosis& diagnosis, std::string_view log);
 
 /// What a rule needs to run at all; the engine says "not run: struct x missing" when it is not there.
 struct RuleNeeds {

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Console text without a dump."""
+
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+import jsonschema
+
+import tool
+
+RACE = """[   71.204311] ==================================================================
+[   71.204355] BUG: KCSAN: data-race in perf_event_set_state / perf_mmap_rb
+[   71.204401]
+[   71.204412] read-write to 0xffff888103a4e2c8 of 8 bytes by task 811 on cpu 2:
+[   71.204440]  perf_mmap_rb+0x2f1/0x6c0
+[   71.204461]  perf_mmap+0x1a3/0x4d0
+[   71.204480]  __mmap_region+0x8f2/0x1240
+[   71.204502]
+[   71.204509] read to 0xffff888103a4e2c8 of 8 bytes by task 806 on cpu 0:
+[   71.204530]  perf_event_set_state+0x7d/0x310
+[   71.204549]  event_sched_out+0x11c/0x4a0
+[   71.204568]
+[   71.204574] value changed: 0x0000000000001000 -> 0x0000000000002400
+[   71.204590]
+[   71.204596] Reported by Kernel Concurrency Sanitizer on:
+[   71.204610] CPU: 0 PID: 806 Comm: sampler Not tainted 6.12.9 #1
+[   71.204640] ==================================================================
+"""
+
+STATISTICS = """BUG: KCSAN: data-race in toy_get_stats / toy_xmit
+
+write to 0xffff88810b7c1180 of 8 bytes by interrupt on cpu 1:
+ toy_xmit+0x61/0x90
+ dev_hard_start_xmit+0x5c/0x180
+
+read to 0xffff88810b7c1180 of 8 bytes by task 300 on cpu 0:
+ toy_get_stats+0x22/0x60
+ dev_get_stats+0x48/0x140
+
+value changed: 0x0000000000000010 -> 0x0000000000000011
+
+Reported by Kernel Concurrency Sanitizer on:
+CPU: 0 PID: 300 Comm: ip Not tainted 6.12.9 #1
+"""
+
+
+def report(text, *options):
+    clean = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS")}
+    return subprocess.run([tool.TOOL, "report", *options, "-"], input=text.encode(), capture_output=True,
+                          timeout=tool.TIMEOUT, env=clean, check=False)
+
+
+class Races(unittest.TestCase):
+    def answer(self, text):
+        result = report(text, "--format", "json")
+        self.assertEqual(result.returncode, tool.EXIT_DONE, result.stderr)
+        answer = json.loads(result.stdout)
+        jsonschema.Draft202012Validator(tool.schema("report")).validate(answer)
+        return answer
+
+    def test_each_report_is_judged(self):
+        answer = self.answer(RACE + "[   80.0] unrelated\n" + STATISTICS)
+        self.assertEqual([item["title"] for item in answer],
+                         ["KCSAN: data-race in perf_event_set_state / perf_mmap_rb",
+                          "KCSAN: data-race in toy_get_stats / toy_xmit"])
+        self.assertEqual([item["kcsan"]["label"] for item in answer], ["harmful", "benign"])
+        self.assertTrue(answer[0]["kcsan"]["confident"])
+        self.assertEqual(answer[0]["function"], "perf_event_set_state")
+        self.assertEqual(answer[0]["frames"][:2], ["perf_mmap_rb", "perf_mmap"])
+        for item in answer:
+            for key in ("reason", "consequence", "suggestion"):
+                self.assertTrue(item["kcsan"][key], key)
+
+    def test_text_without_a_race(self):
+        self.assertEqual(self.answer("[    1.0] all is well\n"), [])
+        self.assertIn(b"No KCSAN report", report("all is well\n").stdout)
+
+    def test_text_answer_leads_with_the_label(self):
+        self.assertTrue(report(RACE).stdout.decode().lstrip().startswith("harmful: KCSAN: data-race"))
+
+    def test_file_that_is_damaged(self):
+        for size in range(0, len(RACE), 97):
+            self.answer(RACE[:size])
+        self.assertEqual(report(RACE.replace("8 bytes", "\x00\x1b[2J")).returncode, tool.EXIT_DONE)
+        self.assertNotIn(b"\x1b", report(RACE.replace("perf_mmap_rb", "perf\x1b[2Jmmap")).stdout)
+
+    def test_file_that_cannot_be_read(self):
+        with tempfile.TemporaryDirectory() as directory:
+            missing = tool.run("report", pathlib.Path(directory) / "none")
+            self.assertEqual(missing.returncode, tool.EXIT_INPUT)
+            self.assertIn("No such file", missing.stderr)
+            self.assertEqual(tool.run("report", directory).returncode, tool.EXIT_INPUT)
+
+
+if __name__ == "__main__":
+    unittest.main()
