@@ -31,6 +31,9 @@ constexpr EvidenceKind kEnabledTooLong = {
 constexpr EvidenceKind kLongerThanLeader = {"T6: a group member was enabled for longer than its leader",
                                             EvidenceRole::kRequired, 10, Certainty::kSource,
                                             "kernel/events/core.c, perf_event_update_sibling_time()"};
+constexpr EvidenceKind kPageAhead = {"T7: a mapped page shows more time than its event has",
+                                     EvidenceRole::kRequired, 20, Certainty::kSource,
+                                     "kernel/events/core.c, perf_event_update_userpage()"};
 
 const std::vector<KnownCommit>& commits() {
   static const std::vector<KnownCommit> kCommits = {
@@ -50,6 +53,9 @@ const std::vector<std::string>& remedy() {
       "PERF_EVENT_IOC_ENABLE), and do not rely on scaled counts of an event that was mapped while it ran."};
   return kRemedy;
 }
+/// How far the clock of a context that is in use may be ahead of ctx->time: it is brought up to date whenever
+/// events are scheduled or read, at the latest on every tick that rotates or adjusts them.
+constexpr uint64_t kClockLagNs = 10'000'000'000;
 
 struct Hit {
   std::string predicate;  ///< "T1" ...
@@ -121,6 +127,27 @@ class TimeRace {
                       fmt::format("at most {} (context time)", *now), Reading<bool>(true),
                       kEnabledTooLong.weight));
     inspect_sibling(event, *enabled, who);
+    if (mapped) inspect_user_page(event, *enabled, *tstamp, *now, who);
+  }
+
+  /// T7: what the mmap() side wrote for the user is ahead of the event. perf_event_update_userpage() adds
+  /// what has passed since tstamp by the clock, which may be ahead of the context's copy of it; an event that
+  /// is off gets nothing added.
+  void inspect_user_page(const PerfEvent& event, uint64_t enabled, uint64_t tstamp, uint64_t now,
+                         const std::string& who) {
+    const Object page_time =
+        event.object().member("rb").deref().member("user_page").deref().member("time_enabled");
+    const Reading<uint64_t> shown = page_time.u64();
+    const Reading<uint64_t> children = event.object().member("child_total_time_enabled.counter").u64();
+    const Reading<int64_t> state = event.state();
+    const auto inactive = d_.kernel().enumerator("perf_event_state", "PERF_EVENT_STATE_INACTIVE");
+    if (!shown.has_value() || !children.has_value() || !state.has_value() || !inactive) return;
+    uint64_t limit = enabled + *children;
+    if (*state >= *inactive) limit += (now > tstamp ? now - tstamp : 0) + kClockLagNs;
+    if (*shown <= limit) return;
+    hit("T7", true, *shown - limit,
+        evidence_of(who + ": its mapped page shows more time than the event has", page_time,
+                    fmt::format("at most {}", limit), Reading<bool>(true), kPageAhead.weight));
   }
 
   /// T6: a sibling enabled for longer than the leader it depends on.
@@ -213,7 +240,7 @@ RuleKnowledge knowledge() {
       {"The two read, add and store total_time_enabled, total_time_running and tstamp at once.",
        Certainty::kSource, "kernel/events/core.c, __perf_update_times()"},
   };
-  known.evidence = {kRanTooLong, kFutureUpdate, kEnabledTooLong, kLongerThanLeader};
+  known.evidence = {kRanTooLong, kFutureUpdate, kEnabledTooLong, kLongerThanLeader, kPageAhead};
   known.look_alikes = {
       {"child time accounting (D-42)", "only child_total_time_* are wrong, not the event's own times"},
       {"clock of a cgroup or of a guest", "the event's own clock is used: that of its cgroup or context"},
@@ -223,7 +250,7 @@ RuleKnowledge knowledge() {
   known.commits = commits();
   known.remedy = remedy();
   known.limits = {
-      "One of the predicates is required. T1 and T4 on an event that is mapped make it likely, "
+      "One of the predicates is required. T1, T4 and T7 on an event that is mapped make it likely, "
       "the others possible; it is never proven: corrupt memory looks the same."};
   return known;
 }

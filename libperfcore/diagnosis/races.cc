@@ -6,14 +6,23 @@
 namespace perfcore {
 namespace {
 
-/// The member of a perf event at an address, "perf_event.tstamp"; empty when no known event is there.
+/// The member of a perf event at an address, "perf_event.tstamp", "hw_perf_event.interrupts"; of members that
+/// are structs themselves (lists, counters) the member as a whole. Empty when no known event is there.
 std::string field_of(Diagnosis& diagnosis, uint64_t address) {
+  constexpr std::string_view kHardware = "hw.";
   for (const EventOrigin& origin : diagnosis.events().events) {
     const Object& event = diagnosis.pmu().event(origin.address).object();
     const Type* type = event.type();
     if (!type || address - origin.address >= type->size) continue;
     const auto members = TypeSource::members_at(type, address - origin.address);
-    return members.empty() ? std::string() : fmt::format("perf_event.{}", members.back());
+    if (members.empty()) return {};
+    std::string_view path = members.back();
+    std::string_view owner = "perf_event";
+    if (path.starts_with(kHardware)) {
+      owner = "hw_perf_event";
+      path.remove_prefix(kHardware.size());
+    }
+    return fmt::format("{}.{}", owner, path.substr(0, path.find_first_of(".[")));
   }
   return {};
 }
