@@ -57,7 +57,9 @@ class MinimalMemory : public PhysicalMemory {
       case UnreadReason::kNotSaved:
       case UnreadReason::kNotInDump:
         failure->reason = original_reason(failure->address / kPageSize);
-        failure->detail = "minimal dump made by perfcore extract";
+        // What the original lacked is told in the same words: findings quote them.
+        failure->detail =
+            failure->reason == UnreadReason::kNotRecorded ? "minimal dump made by perfcore extract" : "";
         break;
       default:
         break;
