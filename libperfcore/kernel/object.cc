@@ -340,13 +340,14 @@ ListWalk list_entries(const Object& head, std::string_view type_name, std::strin
                              fmt::format("no struct list_head, or no {}.{}", type_name, link)};
     return walk;
   }
+  const uint64_t offset = member->byte_offset();
   std::unordered_set<uint64_t> seen;
   Object next = start.member("next");
   while (true) {
     const Reading<uint64_t> pointer = next.u64();
     if (!pointer.has_value()) {
       walk.incomplete = pointer.unread();
-      return walk;
+      break;
     }
     if (*pointer == *end) return walk;
     if (*pointer == 0) {
@@ -360,10 +361,21 @@ ListWalk list_entries(const Object& head, std::string_view type_name, std::strin
                                             : fmt::format("cycle after {} entries", walk.entries.size())};
       return walk;
     }
-    const Object entry = kernel.object(type, *pointer - member->byte_offset());
+    const Object entry = kernel.object(type, *pointer - offset);
     next = kernel.object(list_head, *pointer).member("next");
     walk.entries.push_back(entry);
   }
+  // An entry in a page that was not saved hides those behind it from this side only: of a filtered dump's
+  // tasks usually one is lost, not the rest of the list.
+  std::vector<Object> from_end;
+  for (Object previous = start.member("prev"); walk.entries.size() + from_end.size() < max;) {
+    const Reading<uint64_t> pointer = previous.u64();
+    if (!pointer.has_value() || *pointer == 0 || *pointer == *end || !seen.insert(*pointer).second) break;
+    from_end.push_back(kernel.object(type, *pointer - offset));
+    previous = kernel.object(list_head, *pointer).member("prev");
+  }
+  walk.entries.insert(walk.entries.end(), from_end.rbegin(), from_end.rend());
+  return walk;
 }
 
 }  // namespace perfcore

@@ -148,6 +148,22 @@ TEST_F(Expression, ListsStopAtACycle) {
   EXPECT_EQ(cycle.entries.size(), whole.entries.size());
 }
 
+TEST_F(Expression, ListsGoOnBehindAnEntryThatCannotBeRead) {
+  const auto tasks = [](Kernel& kernel) {
+    return list_entries(kernel.variable("init_task").member("tasks"), "struct task_struct", "tasks");
+  };
+  const ListWalk whole = tasks(kernel_);
+  ASSERT_FALSE(whole.incomplete) << whole.incomplete->message();
+  ASSERT_GT(whole.entries.size(), 10U);
+  patched_.memory().take_away(whole.entries[3].member("tasks").address().value(), 16);
+  const ListWalk gap = tasks(patched_.patched());
+  ASSERT_TRUE(gap.incomplete);
+  EXPECT_EQ(gap.incomplete->address, whole.entries[3].member("tasks").address().value());
+  ASSERT_EQ(gap.entries.size(), whole.entries.size());
+  for (size_t i = 0; i < whole.entries.size(); i++)
+    EXPECT_EQ(gap.entries[i].address().value(), whole.entries[i].address().value()) << i;
+}
+
 TEST_F(Expression, PrintedStructsHaveNamesTypesAndUnreadParts) {
   const Object hw = kernel_.per_cpu("cpu_hw_events", 1).member("event_list[0]").member("hw");
   const std::string text = format_object(hw);

@@ -103,7 +103,8 @@ class Object {
   friend class Kernel;
 };
 
-/// A list walked to its end or to where it stopped.
+/// A list walked to its end or to where it stopped; where it stopped at memory that cannot be read, the
+/// entries that can be reached from the end backwards follow.
 struct ListWalk {
   std::vector<Object> entries;
   std::optional<Unread> incomplete;  ///< unreadable link, cycle (kLimit) or a NULL next pointer
