@@ -248,6 +248,15 @@ std::vector<KnownCause> known_causes(Diagnosis& diagnosis, std::span<const Catal
   return causes;
 }
 
+std::vector<CatalogueEntry> catalogue_about(std::string_view crash_class) {
+  const std::string quoted = fmt::format("\"{}\"", crash_class);
+  std::vector<CatalogueEntry> entries;
+  for (const CatalogueFile& file : catalogue_files())
+    if (file.text.find(quoted) != std::string_view::npos)
+      entries.push_back(parse_catalogue_entry(file.name, file.text));
+  return entries;
+}
+
 std::span<const CatalogueEntry> catalogue() {
   static const std::vector<CatalogueEntry> kEntries = [] {
     std::vector<CatalogueEntry> entries;

@@ -85,6 +85,9 @@ CatalogueEntry parse_catalogue_entry(std::string_view file, std::string_view tex
 
 /// All entries by id, parsed at the first call. Lives as long as the program.
 std::span<const CatalogueEntry> catalogue();
+/// At least the entries that can match a crash of this class, and few others: parsing all of them costs a
+/// seventh of a triage.
+std::vector<CatalogueEntry> catalogue_about(std::string_view crash_class);
 
 /// What `perfcore rules ID` shows.
 RuleKnowledge knowledge_of(const CatalogueEntry& entry);

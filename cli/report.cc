@@ -391,7 +391,8 @@ TriageReport make_triage_report(Diagnosis& diagnosis, std::span<const RuleInfo> 
   set_activity("running the rules");
   report.findings = run_rules(diagnosis, rules);
   set_activity("looking for known causes with the same symptom");
-  report.known = known_causes(diagnosis, catalogue(), report.findings);
+  report.catalogue = catalogue_about(report.crash.crash_class);
+  report.known = known_causes(diagnosis, report.catalogue, report.findings);
   set_activity("judging KCSAN reports");
   report.races = judge_races(diagnosis);
   if (with_counters) {

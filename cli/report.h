@@ -223,9 +223,10 @@ struct TriageReport {
   SystemFacts system;
   CrashState crash;
   std::vector<Finding> findings;
-  std::vector<KnownCause> known;       ///< causes known from elsewhere with the same symptom
-  std::vector<JudgedRace> races;       ///< KCSAN reports in the log
-  std::optional<CounterMap> counters;  ///< of the CPU that the leading finding is about
+  std::vector<CatalogueEntry> catalogue;  ///< what `known` points into
+  std::vector<KnownCause> known;          ///< causes known from elsewhere with the same symptom
+  std::vector<JudgedRace> races;          ///< KCSAN reports in the log
+  std::optional<CounterMap> counters;     ///< of the CPU that the leading finding is about
   std::vector<Unread> unread;
 
   /// The finding that explains the crash: proven or likely, cause_of_crash. nullptr without one.

@@ -38,6 +38,7 @@ constexpr std::string_view kCommonSymbols[] = {
     "__stop_orc_unwind",
     "__stop_orc_unwind_ip",
     "_einittext",
+    "_end",
     "_etext",
     "_perf_event_enable",
     "_sinittext",
@@ -48,6 +49,7 @@ constexpr std::string_view kCommonSymbols[] = {
     "crashing_cpu",
     "current_task",
     "entry_SYSCALL_64",
+    "ext_regs_buf",
     "hardirq_stack_ptr",
     "hrtimer_wakeup",
     "ibs_caps",
@@ -86,10 +88,9 @@ constexpr std::string_view kCommonSymbols[] = {
     "x86_perf_event_set_period",
     "x86_pmu",
     "x86_pmu_enable",
-    "x86_pmu_enable.cold",
     "x86_pmu_event_init",
     "x86_pmu_start",
-    "x86_pmu_start.cold",
+    "x86_user_regs",
 };
 
 /// A kernel without symbols or types: every look-up fails and says so in the Unread that follows.

@@ -56,6 +56,23 @@ bool matches_any(const CatalogueEntry& entry, const CrashState& crash, const Ker
   });
 }
 
+TEST(Catalogue, EntriesAboutAClassAreAllThatCanMatchIt) {
+  std::set<std::string> classes;
+  for (const CatalogueEntry& entry : catalogue())
+    for (const CrashSignature& signature : entry.match)
+      classes.insert(signature.classes.begin(), signature.classes.end());
+  for (const std::string& crash_class : classes) {
+    std::set<std::string> found;
+    for (const CatalogueEntry& entry : catalogue_about(crash_class)) found.insert(entry.id);
+    for (const CatalogueEntry& entry : catalogue())
+      for (const CrashSignature& signature : entry.match)
+        if (std::count(signature.classes.begin(), signature.classes.end(), crash_class)) {
+          EXPECT_TRUE(found.contains(entry.id)) << entry.id << " " << crash_class;
+        }
+  }
+  EXPECT_TRUE(catalogue_about("no-such-class").empty());
+}
+
 TEST(Catalogue, EveryFileIsAnEntry) {
   std::set<std::string> ids;
   for (const CatalogueFile& file : catalogue_files()) {
