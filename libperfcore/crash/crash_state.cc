@@ -66,7 +66,11 @@ class CrashReader {
   CrashState read() {
     find_cpu();
     fill_anomaly();
-    if (!died_) return std::move(state_);
+    if (!died_) {
+      // Without a log and without the variables that panic() sets nobody can say that nothing happened.
+      if (lines_.empty() && !panic_cpu_read_) state_.crash_class = "other";
+      return std::move(state_);
+    }
     if (state_.stack.frames.empty()) read_stack();
     judge();
     fill_from_text();
@@ -109,6 +113,8 @@ class CrashReader {
   const OopsReport* report_ = nullptr;  // the one in text_ if it belongs to the crash
   CrashState state_;
   bool died_ = false;
+  bool panic_cpu_read_ = false;
+  bool kexeced_ = false;  // crashing_cpu is set: the dump's notes were saved by the dying kernel itself
 };
 
 void CrashReader::fill_anomaly() {
@@ -147,7 +153,9 @@ std::optional<int> CrashReader::cpu_variable(std::string_view name, std::string_
 // stacks in the dump's notes.
 void CrashReader::find_cpu() {
   const auto panic_cpu = cpu_variable("panic_cpu", "counter");
+  panic_cpu_read_ = kernel_.variable("panic_cpu").member("counter").s64().has_value();
   const auto crashing_cpu = cpu_variable("crashing_cpu", "");
+  kexeced_ = crashing_cpu.has_value();
   died_ = text_.panic || panic_cpu || crashing_cpu;
   state_.cpu = panic_cpu ? panic_cpu : crashing_cpu;
   if (!state_.cpu && text_.report && (died_ || text_.unfinished_oops))
@@ -207,8 +215,9 @@ void CrashReader::judge() {
   const std::vector<Frame>& frames = state_.stack.frames;
   verdict_ = judge_stack(state_.stack);
   // kexec saved the registers of the oops itself (crash_setup_regs() is given the pt_regs of the fault), so
-  // that nothing of oops_end() is on the stack that begins there.
-  if (!verdict_.dying && !text_.panic && !frames.empty()) {
+  // that nothing of oops_end() is on the stack that begins there. A hypervisor's dump has the registers of
+  // the moment instead.
+  if (kexeced_ && !verdict_.dying && !text_.panic && !frames.empty()) {
     size_t first = 0;
     while (first + 1 < frames.size() && frames[first].inlined) ++first;
     if (frames[first].registers && (!text_.report || text_names(frames[first]))) verdict_.fault = first;

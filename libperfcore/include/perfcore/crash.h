@@ -82,6 +82,9 @@ struct CrashState {
   std::optional<size_t> fault_frame;
   /// Where the facts come from: "log", "registers", "log and registers".
   std::string basis;
+
+  /// Nothing says whether the kernel died: neither the log nor what panic() sets could be read.
+  bool not_known() const { return crash_class == "other" && basis.empty(); }
   /// The first anomaly in the log before the oops: MCE, OOM, lockup, WARNING, KASAN... (whole line); empty
   /// when none.
   std::string first_anomaly;
