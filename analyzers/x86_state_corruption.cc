@@ -344,15 +344,17 @@ class StateCorruption {
             : EvidenceResult::kSupports,
         kCode.weight));
     std::string line;
-    for (const std::string_view sign :
-         {"Machine check", "mce: [Hardware Error]", "EDAC", "BUG: KASAN", "Hardware Error"})
+    for (const std::string_view sign : {"Machine check", "mce: [Hardware Error]", "BUG: KASAN",
+                                        "Hardware Error", "UE row", "UE memory", "CE memory"})
       if (count_log_lines(d_.log(), sign, &line)) {
         finding_.evidence.push_back(plain_evidence(std::string(kHardwareLog.claim), line, std::string(sign),
                                                    EvidenceResult::kSupports, kHardwareLog.weight));
         break;
       }
     const SystemFacts& system = d_.system();
-    if (system.taint && *system.taint != 0)
+    // TAINT_DIE is this very crash.
+    constexpr uint64_t kTaintDie = 1 << 7;
+    if (system.taint && (*system.taint & ~kTaintDie) != 0)
       finding_.evidence.push_back(plain_evidence("the kernel is tainted", system.taint_text, "untainted",
                                                  EvidenceResult::kSupports, 0));
     if (!system.modules_out_of_tree.empty())
