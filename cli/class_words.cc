@@ -14,7 +14,8 @@ constexpr ClassWords kOther = {"other", "a failure of a kind that perfcore has n
 
 constexpr ClassWords kClasses[] = {
     {"null-deref", "it followed a NULL pointer",
-     "The member named under \"instruction\" says which pointer was NULL: look for who should have set it, "
+     "If a member is named under \"instruction\", it says which pointer was NULL: look for who should have "
+     "set it, "
      "and who "
      "clears it. If the same place also faults with other addresses, suspect memory corruption instead."},
     {"page-fault", "it touched memory that is not mapped",
@@ -75,7 +76,8 @@ constexpr ClassWords kClasses[] = {
     {"memory-leak", "the checker kmemleak found memory that nobody refers to",
      "The report has the stack of the allocation."},
     {"soft-lockup", "a CPU ran in the kernel for too long without letting others run (soft lockup)",
-     "The CPU named in the log, not the one that panicked, is the one to look at: perfcore show DUMP bt CPU. "
+     "Look at the stack of the CPU that the log names (another one may have panicked): perfcore show DUMP bt "
+     "CPU. "
      "Look for "
      "a loop without an end, or for a lock it spins on, and then for the lock's holder."},
     {"hard-lockup", "a CPU took no interrupts for too long (hard lockup)",

@@ -57,7 +57,7 @@ const std::vector<Command>& table() {
        "state, and "
        "answers: first what died, why, and what to do now; then the evidence for it. The dump alone is "
        "enough; a "
-       "vmlinux with debug info makes it faster and adds inlined functions to stacks. Without a matching "
+       "vmlinux with debug info adds inlined functions to stacks. Without a matching "
        "rule the "
        "answer still names the class of the crash, the faulting instruction in words, and what to look at "
        "next.",

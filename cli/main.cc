@@ -46,8 +46,8 @@ void add_option(CLI::App& app, const Option& option, Options& options) {
 }
 
 int usage_error(std::string_view message, std::string_view command) {
-  fmt::print(stderr, "perfcore: {}\nperfcore {}{}--help tells how it is used.\n", printable(message), command,
-             command.empty() ? "" : " ");
+  fmt::print(stderr, "perfcore: {}\nperfcore {}{}--help tells how it is used.\n", printable(message, true),
+             command, command.empty() ? "" : " ");
   return kExitUsage;
 }
 

@@ -207,7 +207,8 @@ void render_stack(TextWriter& out, const Stack& stack, std::optional<size_t> fau
   }
   if (stack.reached_user && stack.frames.size() <= max_frames)
     out.line(Text{{"user      ", Style::kFaint}, {"(user mode)", Style::kFaint}}, 2);
-  if (stack.frames.empty()) out.paragraph("no stack could be read", 2);
+  if (stack.frames.empty())
+    out.paragraph("no CPU is known to have crashed; perfcore show DUMP bt has the stacks of all CPUs", 2);
   if (stack.stopped) out.paragraph("the walk stopped: " + stack.stopped->message(), 2, 2, Style::kWarn);
   if (stack.method == "scan")
     out.paragraph("found by scanning the stack for code addresses: frames may be stale or missing", 2, 2,
@@ -226,11 +227,19 @@ std::string task_of(const CrashState& crash) {
   return fmt::format("{} (PID {})", crash.comm.empty() ? "?" : crash.comm, *crash.pid);
 }
 
+std::string capitalised(std::string text) {
+  if (!text.empty() && text.front() >= 'a' && text.front() <= 'z') text.front() -= 'a' - 'A';
+  return text;
+}
+
 Text what_died(const TriageReport& report) {
   const CrashState& crash = report.crash;
   const ClassWords& words = words_for(crash.crash_class);
   if (crash.crash_class == "none")
     return {{std::string("The kernel was not seen to die: ")}, {std::string(words.what)}};
+  if (crash.not_known())
+    return {{"Whether the kernel died cannot be told: ", Style::kStrong},
+            {"neither its log nor the record of a panic could be read from this dump."}};
   Text text = {{"The kernel died"}};
   if (crash.cpu) text.push_back({fmt::format(" on CPU {}", *crash.cpu), Style::kStrong});
   if (!crash.function.empty())
@@ -249,17 +258,36 @@ Text why(const TriageReport& report) {
             {cause->title, Style::kStrong},
             {cause->summary.empty() ? "." : ". " + cause->summary + "."}};
   }
+  const auto undetermined =
+      std::count_if(report.findings.begin(), report.findings.end(),
+                    [](const Finding& finding) { return finding.verdict == Verdict::kUndetermined; });
   Text text;
   if (report.crash.crash_class != "none") {
-    text.push_back({"No known root cause. "});
-    if (report.crash.fault && !report.crash.fault->sentence.empty())
-      text.push_back({report.crash.fault->sentence + ". "});
+    const bool led_to_it = report.defect() != nullptr && report.defect()->stage == Stage::kCrashed;
+    if (undetermined == 0)
+      text.push_back({led_to_it ? "" : "No known root cause. "});
+    else
+      text.push_back(
+          {fmt::format("No root cause was found, but {} of {} rules could not judge: what they need "
+                       "could not be read from this dump. ",
+                       undetermined, report.findings.size())});
+    // Of BUG() the text says what was wrong; its instruction is always the same.
+    const bool bug =
+        report.crash.crash_class == "kernel-bug" || report.crash.crash_class == "list-corruption";
+    if (bug && !report.crash.oops.empty())
+      text.push_back({fmt::format("The kernel said: \"{}\". ", report.crash.oops)});
+    else if (report.crash.fault && !report.crash.fault->sentence.empty())
+      text.push_back({capitalised(report.crash.fault->sentence) + ". "});
     else if (!report.crash.reason.empty())
       text.push_back({fmt::format("The kernel said: \"{}\". ", report.crash.reason)});
   }
   if (const Finding* defect = report.defect()) {
-    text.push_back({report.crash.crash_class == "none" ? "" : "Not the cause of this crash, but present: "});
-    text.push_back({fmt::format("{}, {}: ", to_string(defect->verdict), to_string(defect->stage)),
+    const bool led_to_it = defect->stage == Stage::kCrashed;
+    text.push_back({report.crash.crash_class == "none" ? ""
+                    : led_to_it ? "A known defect led to this crash, but does not explain all of it: "
+                                : "Not the cause of this crash, but present: "});
+    text.push_back({led_to_it ? fmt::format("{}: ", to_string(defect->verdict))
+                              : fmt::format("{}, {}: ", to_string(defect->verdict), to_string(defect->stage)),
                     style_of(defect->verdict)});
     text.push_back({defect->title, Style::kStrong});
     text.push_back({defect->summary.empty() ? "." : ". " + defect->summary + "."});
@@ -270,9 +298,17 @@ Text why(const TriageReport& report) {
 }
 
 Text what_to_do(const TriageReport& report) {
+  const CrashState& crash = report.crash;
+  if (crash.not_known())
+    return {
+        {"Copy the dump again and compare the sizes; if it is all there is, look for the console's log or "
+         "the vmcore-dmesg.txt beside it."}};
   const Finding* finding = report.root_cause() != nullptr ? report.root_cause() : report.defect();
-  if (finding != nullptr && !finding->remedy.empty()) return {{finding->remedy.front()}};
-  return {{std::string(words_for(report.crash.crash_class).next)}};
+  const std::string next(words_for(crash.crash_class).next);
+  if (finding == nullptr || finding->remedy.empty()) return {{next}};
+  // What did not kill the kernel comes after what did.
+  const bool explains = finding->stage == Stage::kCrashed || crash.crash_class == "none";
+  return {{explains ? finding->remedy.front() : next + " For the defect: " + finding->remedy.front()}};
 }
 
 void render_list(TextWriter& out, const std::vector<std::string>& items, bool numbered) {
@@ -310,10 +346,15 @@ void render_finding(TextWriter& out, const Finding& finding, const TriageReport&
             Text{{std::string(to_string(finding.verdict)), style_of(finding.verdict)},
                  {fmt::format(" ({})", words_of(finding.verdict))}},
             kLabel, 2);
-  out.field("stage",
-            fmt::format("{}{}", to_string(finding.stage),
-                        is_cause ? ", and the cause of this crash" : ", not the cause of this crash"),
-            kLabel, 2);
+  out.field(
+      "stage",
+      fmt::format("{}{}", to_string(finding.stage),
+                  is_cause                             ? ", and the cause of this crash"
+                  : report.crash.crash_class == "none" ? "; there is no crash in this dump"
+                  : finding.stage == Stage::kCrashed
+                      ? ": the kernel died in what this defect did; what it does not explain is said below"
+                      : ", not the cause of this crash"),
+      kLabel, 2);
   if (!finding.cpus.empty()) out.field("CPUs", cpu_list(finding.cpus), kLabel, 2);
   if (report.counters) {
     out.heading(fmt::format("Performance counters of CPU {}", report.counters->cpu),

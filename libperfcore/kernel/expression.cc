@@ -27,8 +27,8 @@ class Parser {
 
  private:
   [[noreturn]] void error(const std::string& what) const {
-    throw std::invalid_argument(
-        fmt::format("{}\n{}^ column {}: {}", text_, std::string(at_, ' '), at_ + 1, what));
+    throw std::invalid_argument(fmt::format("not an expression:\n  {}\n  {}^ column {}: {}", text_,
+                                            std::string(at_, ' '), at_ + 1, what));
   }
 
   void skip_space() {
