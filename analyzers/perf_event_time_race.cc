@@ -187,8 +187,9 @@ class TimeRace {
       } else {
         finding_.verdict = Verdict::kLatent;
         finding_.stage = Stage::kLatent;
-        finding_.summary = fmt::format(
-            "the times of all {} events are consistent; the race exists in every kernel up to 7.3", events);
+        finding_.summary =
+            fmt::format("the times of {} event{} are consistent; the race exists in every kernel up to 7.3",
+                        events, events == 1 ? "" : "s");
       }
       return;
     }

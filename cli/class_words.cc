@@ -18,7 +18,7 @@ constexpr ClassWords kClasses[] = {
      "set it, "
      "and who "
      "clears it. If the same place also faults with other addresses, suspect memory corruption instead."},
-    {"page-fault", "it touched memory that is not mapped",
+    {"page-fault", "it touched memory that is not mapped, or may not be used in this way",
      "Compare the fault address with the pointers in the registers: an address that looks like a pointer "
      "with a few "
      "bits changed hints at bad memory or a stray write, one just past an object at an overrun. A kernel "
