@@ -78,7 +78,8 @@ constexpr Anchor kAnchors[] = {
     {"init_hypervisor_platform", "arch/x86/kernel/cpu/hypervisor.c", "x86_hypervisor_type x86_hyper_type"},
     {"perf_output_begin", "kernel/events/ring_buffer.c", "perf_buffer perf_output_handle"},
     {"perf_event_create_kernel_counter", "kernel/events/core.c",
-     "perf_cpu_context perf_cpu_pmu_context pmus pmu_idr pmu_bus perf_swevent_enabled"},
+     "perf_cpu_context perf_cpu_pmu_context perf_event_pmu_context pmus pmu_idr pmu_bus "
+     "perf_swevent_enabled"},
     {"perf_ibs_nmi_handler", "arch/x86/events/amd/ibs.c",
      "perf_ibs cpu_perf_ibs ibs_states perf_ibs_op perf_ibs_fetch"},
     {"__register_nmi_handler", "arch/x86/kernel/nmi.c", "nmi_desc nmi_state nmi_stats nmi_cr2 nmi_dr7"},
@@ -726,6 +727,8 @@ const Type* LibdwarfSource::search(const Query& query, const Type** incomplete) 
   // By index: looking may open further units.
   for (size_t i = 0; i < opened_.size(); i++)
     if (const Type* type = look_in(*opened_[i], query, incomplete)) return type;
+  // Much that is asked for exists in other releases only.
+  if (!may_exist(sections_, query.name)) return nullptr;
   for (size_t i = 0; i < std::size(kAnchors); i++)
     if (const OpenUnit* unit = anchor_tried_[i] ? nullptr : anchor_unit(i))
       if (const Type* type = look_in(*unit, query, incomplete)) return type;
@@ -733,7 +736,6 @@ const Type* LibdwarfSource::search(const Query& query, const Type** incomplete) 
 }
 
 const Type* LibdwarfSource::search_everywhere(const Query& query, const Type** incomplete) {
-  if (!may_exist(sections_, query.name)) return nullptr;
   // Type units share an abbreviation table; a damaged file can make all units share a huge one.
   uint64_t work = 0;
   const uint64_t work_limit = 4 * (sections_.info.size() + sections_.abbrev.size()) + kMinWorkLimit;
