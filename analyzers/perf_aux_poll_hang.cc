@@ -259,12 +259,14 @@ class AuxHang {
                    const std::optional<Object>& wqueues, Candidate* candidate) {
     const Reading<std::string> comm = task.member("comm").string();
     const Reading<int64_t> pid = task.member("pid").s64();
-    if (!comm.has_value() || !pid.has_value()) {
-      note_for(candidate, comm.has_value() ? pid.unread() : comm.unread());
+    if (!pid.has_value()) {
+      note_for(candidate, pid.unread());
       return;
     }
     if (wqueues && !is_on_stack(task, *wqueues)) return;
-    Waiter waiter{task, how, entry, false, has_timer(task), *comm, *pid};
+    Waiter waiter{task, how, entry, false, has_timer(task),
+                  // The name serves people; no claim rests on it.
+                  comm.has_value() ? *comm : std::string("a task whose name was not read"), *pid};
     const Reading<bool> interruptible = task_state(task).u64().map([](uint64_t s) { return (s & 1) != 0; });
     const Reading<bool> untriggered = wqueues ? equals(wqueues->member("triggered"), 0) : Reading<bool>(true);
     waiter.asleep = interruptible && untriggered && is_polling(task);

@@ -198,6 +198,27 @@ const std::vector<Command>& table() {
        {{"perfcore extract vmcore -o mini.vmcore", "small enough to attach to a bug report"}},
        {kExitDone, kExitUsage, kExitInput, kExitInternal},
        run_extract},
+      {"record",
+       "DUMP...",
+       "write a recording: only what a diagnosis reads, in some hundred kilobytes",
+       "Runs triage, check, log, stacks and all that show shows, and writes what they read and asked: bytes "
+       "of "
+       "kernel memory, symbols, type layouts and code. The recording opens like a dump, with every command "
+       "except extract, needs no debug info and gives the same answers; what was not recorded is said to be "
+       "so. "
+       "It holds kernel memory: log, task names, registers; --redact leaves these out.",
+       1,
+       "which dump? Give a vmcore, and the file to write by -o",
+       {{"-o,--output", "REC", "The recording to write. Required.", &Options::output},
+        {"--redact", "",
+         "Leave out task names, command lines, the text of the kernel log and the registers of user space. "
+         "Answers from the recording say so.",
+         &Options::redact}},
+       {{"perfcore record vmcore -o crash.rec", "keep the crash when the dump must go"},
+        {"perfcore record vmcore --redact -o crash.rec", "to give away"},
+        {"perfcore triage crash.rec", "the same answer as from the dump"}},
+       {kExitDone, kExitUsage, kExitInput, kExitInternal},
+       run_record},
       {"rules",
        "[ID]",
        "tell which root causes perfcore knows, and what it knows of one",

@@ -23,6 +23,7 @@ struct Options {
   bool verbose = false;
   double time_limit = 5;
   bool elf = false;
+  bool redact = false;
   bool version = false;    ///< without a command
   std::string man;         ///< without a command: the man page of this command
   std::string completion;  ///< without a command: "bash"
@@ -86,6 +87,7 @@ int run_log(Session& session);
 int run_print(Session& session);
 int run_info(Session& session);
 int run_extract(Session& session);
+int run_record(Session& session);
 int run_rules(Session& session);
 int run_report(Session& session);
 

@@ -389,6 +389,16 @@ std::string to_json(const ExtractReport& report) {
                {"bytes", report.bytes}});
 }
 
+std::string to_json(const RecordReport& report) {
+  return dump({{"schema", "perfcore.record/1"},
+               {"path", report.path},
+               {"bytes", report.bytes},
+               {"memory_bytes", report.memory_bytes},
+               {"symbols", report.symbols},
+               {"types", report.types},
+               {"redacted", report.redacted}});
+}
+
 std::string to_json(const VersionInfo& info) {
   Json libraries = Json::object();
   for (const Component& component : info.components) libraries[component.name] = component.version;

@@ -23,6 +23,7 @@ std::string to_json(const KernelLog& log);
 std::string to_json(const CheckReport& report);
 std::string to_json(const ConsoleReport& report);
 std::string to_json(const ExtractReport& report);
+std::string to_json(const RecordReport& report);
 std::string to_json(const VersionInfo& info);
 
 }  // namespace perfcore::cli

@@ -258,6 +258,15 @@ struct ExtractReport {
   uint64_t bytes = 0;
 };
 
+struct RecordReport {
+  std::string path;
+  uint64_t bytes = 0;
+  uint64_t memory_bytes = 0;
+  uint64_t symbols = 0;
+  uint64_t types = 0;
+  bool redacted = false;
+};
+
 struct VersionInfo {
   std::string version;
   std::vector<Component> components;

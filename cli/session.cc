@@ -47,13 +47,14 @@ std::unique_ptr<Dump> Session::open_dump(const std::vector<std::string>& dumps) 
   return dump;
 }
 
-std::unique_ptr<Kernel> Session::open_kernel(std::unique_ptr<Dump> dump, bool with_debuginfo) {
+std::unique_ptr<Kernel> Session::open_kernel(std::unique_ptr<Dump> dump, bool with_debuginfo, bool record) {
   set_activity("identifying the kernel and choosing debug info");
   KernelOptions kernel_options;
   if (with_debuginfo && !options_.no_debuginfo)
     kernel_options.debuginfo = options_.debuginfo;
   else
     kernel_options.search_debuginfo = false;
+  kernel_options.record = record;
   auto kernel = Kernel::open(std::move(dump), kernel_options);
   for (const std::string& text : kernel->remarks()) remark(text);
   return kernel;

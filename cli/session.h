@@ -31,7 +31,9 @@ class Session {
   std::unique_ptr<Kernel> open(const std::vector<std::string>& dumps);
   std::unique_ptr<Dump> open_dump(const std::vector<std::string>& dumps);
   /// \param with_debuginfo  false: as with --no-debuginfo
-  std::unique_ptr<Kernel> open_kernel(std::unique_ptr<Dump> dump, bool with_debuginfo = true);
+  /// \param record  KernelOptions::record
+  std::unique_ptr<Kernel> open_kernel(std::unique_ptr<Dump> dump, bool with_debuginfo = true,
+                                      bool record = false);
 
   /// Presents a report in the format asked for, on standard output or in the file of --output. Throws
   /// InputError when it cannot be written. Needs json.h and text.h.

@@ -718,6 +718,17 @@ void render(TextWriter& out, const ExtractReport& report) {
                   report.path, plural(report.pages, "page"), static_cast<double>(report.bytes) / 1048576.0));
 }
 
+void render(TextWriter& out, const RecordReport& report) {
+  out.paragraph(
+      fmt::format("{}: {:.0f} KiB with {:.0f} KiB of kernel memory, {} and {}. {}", report.path,
+                  static_cast<double>(report.bytes) / 1024, static_cast<double>(report.memory_bytes) / 1024,
+                  plural(report.symbols, "symbol"), plural(report.types, "type"),
+                  report.redacted ? "Task names, command lines, log text and registers of user space were "
+                                    "left out; it still holds kernel memory: addresses, counters, code."
+                                  : "It holds kernel memory (log, task names, stacks): treat it as "
+                                    "confidentially as the dump, or record again with --redact."));
+}
+
 void render(TextWriter& out, const VersionInfo& info) {
   out.line(fmt::format("perfcore {}", info.version));
   for (const Component& component : info.components)

@@ -24,6 +24,7 @@ void render(TextWriter& out, const KernelLog& log);
 void render(TextWriter& out, const CheckReport& report);
 void render(TextWriter& out, const ConsoleReport& report);
 void render(TextWriter& out, const ExtractReport& report);
+void render(TextWriter& out, const RecordReport& report);
 void render(TextWriter& out, const VersionInfo& info);
 
 }  // namespace perfcore::cli

@@ -13,7 +13,8 @@ std::string missing_needs(Kernel& kernel, const RuleNeeds& needs) {
   for (const std::string& type : needs.types)
     if (!kernel.type(type)) return type;
   for (const std::string& symbol : needs.symbols)
-    if (!kernel.symbols().find(symbol) && !kernel.types().percpu_offset(symbol)) return "symbol " + symbol;
+    if (!kernel.symbols().find(symbol) && !kernel.types().percpu_offset(symbol))
+      return "symbol " + symbol + (kernel.symbols().unknown(symbol) ? ", which was not recorded," : "");
   return "";
 }
 

@@ -8,6 +8,7 @@
 #include "dump/locate.h"
 #include "dump/minimal_note.h"
 #include "dump/notes.h"
+#include "dump/recorded_dump.h"
 #include "dump/virtual_memory.h"
 
 namespace perfcore {
@@ -104,6 +105,7 @@ class DumpImpl : public Dump {
 }  // namespace
 
 std::unique_ptr<Dump> Dump::open(const std::vector<std::string>& paths, const DumpOptions& options) {
+  if (paths.size() == 1 && is_recording(paths.front())) return open_recorded_dump(paths.front());
   return std::make_unique<DumpImpl>(locate_dump(paths, options), options);
 }
 

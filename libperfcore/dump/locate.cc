@@ -14,6 +14,7 @@
 
 #include "dump/flattened.h"
 #include "dump/kdump_format.h"
+#include "dump/recording_file.h"
 
 namespace perfcore {
 namespace {
@@ -44,6 +45,7 @@ constexpr std::array kOtherFormats = {
     Magic{"!<arch>\n"sv, "an archive (perhaps a Debian package)", "give the vmcore"},
     Magic{"QEVM"sv, "a saved state of a virtual machine (virsh save, migrate)",
           "make a dump by virsh dump --memory-only or dump-guest-memory"},
+    Magic{kRecordingSignature, "a recording made by perfcore record", "give it alone, not with other files"},
     Magic{"QFI\xfb"sv, "a qcow2 disk image", "give a memory dump"},
 };
 

@@ -82,10 +82,22 @@ Snapshot take_snapshot(Memory& memory, uint64_t address, size_t size) {
   Snapshot snapshot;
   snapshot.address = address;
   snapshot.bytes.resize(size);
-  for_each_page_part(address, size, [&](uint64_t at, size_t offset, size_t part) {
-    if (auto unread = memory.read(at, std::span(snapshot.bytes).subspan(offset, part))) {
-      std::fill_n(snapshot.bytes.begin() + static_cast<ptrdiff_t>(offset), part, std::byte{0});
-      snapshot.gaps.push_back({offset, offset + part, std::move(*unread)});
+  for_each_page_part(address, size, [&](uint64_t, size_t offset, size_t part) {
+    const size_t end = offset + part;
+    const auto try_read = [&](size_t from, size_t to) {
+      return memory.read(address + from, std::span(snapshot.bytes).subspan(from, to - from));
+    };
+    while (offset < end) {
+      auto unread = try_read(offset, end);
+      if (!unread) return true;
+      size_t missing = offset + std::min<uint64_t>(unread->address - (address + offset), end - offset);
+      if (missing == end || (missing > offset && try_read(offset, missing))) missing = offset;
+      const uint64_t later = memory.unread_until(address + missing) - (address + missing);
+      const size_t until = missing + std::clamp<uint64_t>(later, 1, end - missing);
+      std::fill(snapshot.bytes.begin() + static_cast<ptrdiff_t>(missing),
+                snapshot.bytes.begin() + static_cast<ptrdiff_t>(until), std::byte{0});
+      snapshot.gaps.push_back({missing, until, std::move(*unread)});
+      offset = until;
     }
     return true;
   });

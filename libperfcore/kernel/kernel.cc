@@ -7,6 +7,7 @@
 #include <bit>
 #include <numeric>
 
+#include "kernel/recorder.h"
 #include "kernel/synthetic_types.h"
 #include "kernel/variables.h"
 #include "kernel/without_data_symbols.h"
@@ -145,12 +146,37 @@ std::unique_ptr<Kernel> Kernel::open(std::unique_ptr<Dump> dump, const KernelOpt
   kernel->cpu_status_ = &dump->cpu_status();
   kernel->dump_ = std::move(dump);
   kernel->identify();
-  kernel->choose_debug_info(options);
+  if (!options.debuginfo.empty() || !kernel->use_recorded_tables()) kernel->choose_debug_info(options);
   std::vector<std::string_view> names(std::begin(kCommonSymbols), std::end(kCommonSymbols));
   // The units that types are looked for in first are found by functions in them.
   if (kernel->dwarf_) names.insert(names.end(), dwarf_anchors().begin(), dwarf_anchors().end());
   kernel->symbols_->prefetch(names);
+  if (options.record) kernel->start_recorder();
   return kernel;
+}
+
+bool Kernel::use_recorded_tables() {
+  const std::string_view bytes = dump_->recorded_tables();
+  if (bytes.empty()) return false;
+  RecordedTables tables = read_recorded_tables(bytes, dump_->path());
+  vmlinux_ = std::move(tables.vmlinux);
+  remarks_ = std::move(tables.remarks);
+  symbols_ = std::move(tables.symbols);
+  types_ = std::move(tables.types);
+  dwarf_ = tables.dwarf;
+  return true;
+}
+
+void Kernel::start_recorder() {
+  recorder_ = std::make_unique<Recorder>(*memory_);
+  memory_ = &recorder_->memory;
+  auto symbols = std::make_unique<SymbolRecorder>(std::move(symbols_));
+  recorder_->symbols = symbols.get();
+  symbols_ = std::move(symbols);
+  auto types = std::make_unique<TypeRecorder>(std::move(types_), dwarf_);
+  recorder_->types = types.get();
+  if (dwarf_) dwarf_ = types.get();
+  types_ = std::move(types);
 }
 
 void Kernel::identify() {
@@ -258,7 +284,11 @@ const Type* Kernel::variable_type(std::string_view name) {
 
 Object Kernel::variable(std::string_view name) {
   const auto symbol = symbols_->find(name);
-  if (!symbol) return Object::of_unread(*this, {UnreadReason::kNoSymbol, 0, std::string(name), ""});
+  if (!symbol) {
+    const bool recorded = !symbols_->unknown(name);
+    return Object::of_unread(*this, {recorded ? UnreadReason::kNoSymbol : UnreadReason::kNotRecorded, 0,
+                                     std::string(name), recorded ? "" : "its symbol"});
+  }
   const Type* found = variable_type(name);
   if (!found) {
     return Object::of_unread(*this,
@@ -281,7 +311,11 @@ Object Kernel::per_cpu(std::string_view name, int cpu) {
     // since 6.15 (9d7de2aa8b41 "x86/percpu/64: Use relative percpu offsets").
     if (const PerCpuLayout* layout = per_cpu_layout()) base = layout->section + *offset;
   }
-  if (!base) return Object::of_unread(*this, {UnreadReason::kNoSymbol, 0, expression, ""});
+  if (!base) {
+    const bool recorded = !symbols_->unknown(name);
+    return Object::of_unread(*this, {recorded ? UnreadReason::kNoSymbol : UnreadReason::kNotRecorded, 0,
+                                     expression, recorded ? "" : "its symbol"});
+  }
   const Reading<uint64_t> offset = per_cpu_offset(cpu);
   if (!offset.has_value()) {
     Unread failure = offset.unread();

@@ -78,6 +78,8 @@ Object Object::step(std::string_view name) const {
       pointee_of_.empty() ? postfix_operand(expression_) + "." : postfix_operand(pointee_of_) + "->";
   const auto found = TypeSource::find_member(type_, name);
   if (!found || !found->type) {
+    if (const auto unknown = type ? type->source->unknown_members(*type) : std::nullopt)
+      return of_unread(*kernel_, Unread{unknown->reason, 0, path + std::string(name), unknown->path});
     return of_unread(*kernel_, Unread{UnreadReason::kNoMember, 0, path + std::string(name),
                                       fmt::format("{} has no member {}", type_->to_string(), name)});
   }

@@ -416,7 +416,12 @@ Unwinder::Impl::Walk::Step Unwinder::Impl::Walk::apply(const OrcEntry& entry) {
   switch (entry.type) {
     case OrcType::kRegs: {
       const auto registers = read_value<Registers>(impl_.kernel.memory(), cfa);
-      if (!registers.has_value()) return fail(registers.unread());
+      if (!registers.has_value()) {
+        // Of user space all but this may have been left out of a recording.
+        const auto cs = read_value<uint64_t>(impl_.kernel.memory(), cfa + offsetof(Registers, cs));
+        if (cs.has_value() && Registers{.cs = *cs}.from_user()) return Step::kUser;
+        return fail(registers.unread());
+      }
       if (registers->from_user()) return Step::kUser;
       result = arrive(registers->ip, registers->sp);
       if (result != Step::kOk) return result;

@@ -95,8 +95,8 @@ class Collector {
     const auto pid = task.member("pid").s64();
     if (comm.has_value()) waiter->comm = *comm;
     if (pid.has_value()) waiter->pid = *pid;
-    if (!comm.has_value() || !pid.has_value())
-      list_.unread.push_back(comm.has_value() ? pid.unread() : comm.unread());
+    // A name that was not read leaves the list complete.
+    if (!pid.has_value()) list_.unread.push_back(pid.unread());
   }
 
   Kernel& kernel_;

@@ -14,7 +14,7 @@ TOOL = os.environ["PERFCORE_TOOL"]
 TIMEOUT = 120  # seconds; the tool stops itself long before, also under sanitizers
 
 EXIT_DONE, EXIT_USAGE, EXIT_INPUT, EXIT_INTERNAL, EXIT_ROOT_CAUSE, EXIT_DEFECT, EXIT_NOT_READ = 0, 1, 2, 3, 10, 11, 12
-COMMANDS = ("triage", "check", "show", "addr", "type", "log", "print", "info", "extract", "report")
+COMMANDS = ("triage", "check", "show", "addr", "type", "log", "print", "info", "extract", "record", "report")
 
 
 def run(*arguments, env=None, cwd=None):

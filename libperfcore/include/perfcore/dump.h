@@ -80,7 +80,7 @@ using PageSet = std::vector<uint64_t>;
 /// are slower).
 class Dump {
  public:
-  /// Opens a vmcore by content: ELF, kdump-compressed (zlib, lzo, snappy, zstd), either of them flattened
+  /// Opens a dump by content: a recording (record.h), or a vmcore: ELF, kdump-compressed (zlib, lzo, snappy, zstd), either of them flattened
   /// (makedumpfile -F, QEMU's dump-guest-memory -z), or a split set given by all of its parts, by one part
   /// with the others beside it, or by its directory. A directory such as /var/crash/HOST-DATE is searched for
   /// vmcore, then dump*, then vmcore-incomplete. Throws InputError when nothing can be opened, saying what
@@ -118,6 +118,9 @@ class Dump {
   /// Raw ELF notes of the dump (PT_NOTE content or the notes of the kdump sub-header): copied as they are by
   /// extract.
   virtual const std::string& raw_notes() const = 0;
+
+  /// The symbols and types that a recording holds, as write_recording() wrote them; empty for vmcores.
+  virtual std::string_view recorded_tables() const { return {}; }
 };
 
 /// Writes a valid vmcore that holds only the given pages of a dump (extract).

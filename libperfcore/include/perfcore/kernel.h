@@ -25,6 +25,8 @@ struct KernelOptions {
   std::vector<std::string> debuginfo;
   /// Look in the usual places (/usr/lib/debug ...) when `debuginfo` names nothing.
   bool search_debuginfo = true;
+  /// Remember what is read and asked from now on, for write_recording() (record.h).
+  bool record = false;
 };
 
 /// A kernel in a dump. One thread at a time; open twice for two threads.
@@ -32,7 +34,8 @@ class Kernel {
  public:
   /// Identifies the kernel and chooses symbols and types: a fitting vmlinux (ELF symbols and DWARF), else
   /// kallsyms and BTF from the dump. Throws InputError when a vmlinux given by the user does not fit. What
-  /// else is missing is said in missing(), and reads that need it are unread.
+  /// else is missing is said in missing(), and reads that need it are unread. A recording brings its own
+  /// symbols and types; they are used unless the user names debug info.
   static std::unique_ptr<Kernel> open(std::unique_ptr<Dump> dump, const KernelOptions& options = {});
 
   /// A kernel over any memory (a test image, another tool's session). `symbols` and `types` may be null.
@@ -97,6 +100,9 @@ class Kernel {
   /// in 6.2 - 6.14).
   Object current_task(int cpu);
 
+  /// What was read and asked; nullptr unless KernelOptions::record was set.
+  class Recorder* recorder() { return recorder_.get(); }
+
   /// The registers saved for a CPU in the dump's notes; nullptr when there are none.
   const CpuStatus* status_of(int cpu) const;
 
@@ -104,6 +110,8 @@ class Kernel {
   Kernel();
   void identify();
   void choose_debug_info(const KernelOptions& options);
+  bool use_recorded_tables();
+  void start_recorder();
   const struct PerCpuLayout* per_cpu_layout();
   Reading<std::vector<int>> cpu_mask(std::string_view name);
   const Type* variable_type(std::string_view name);
@@ -126,6 +134,7 @@ class Kernel {
   std::optional<std::vector<uint64_t>> per_cpu_offsets_;
   std::unique_ptr<struct PerCpuLayout> per_cpu_layout_;  // only where the symbols are missing
   bool per_cpu_layout_sought_ = false;
+  std::unique_ptr<class Recorder> recorder_;
   friend class Object;
 };
 

@@ -28,6 +28,10 @@ class Memory {
   /// is missing could not be read (Unread::address is then the address of that byte). Never throws on bad
   /// addresses.
   virtual std::optional<Unread> read(uint64_t address, std::span<std::byte> out) = 0;
+
+  /// For an address that cannot be read: where it is worth to try again, the next page except in memory that
+  /// was not kept by whole pages. Larger than `address`, but for the end of the address space.
+  virtual uint64_t unread_until(uint64_t address) { return (address | (kPageSize - 1)) + 1; }
 };
 
 /// Memory by physical address, as a dump file holds it.
@@ -64,7 +68,7 @@ struct Snapshot {
   const Gap* gap_in(size_t offset, size_t size) const;
 };
 
-/// Reads `size` bytes page by page; what cannot be read becomes a gap.
+/// Reads `size` bytes page by page; what cannot be read becomes a gap (Memory::unread_until() says how long).
 Snapshot take_snapshot(Memory& memory, uint64_t address, size_t size);
 
 /// Reads one trivially copyable value.

@@ -53,6 +53,10 @@ class SymbolTable {
   /// The per-CPU symbol that contains an address of the kind per-CPU symbols have: __per_cpu_offset[cpu]
   /// subtracted from that of the variable. None where the table cannot tell.
   virtual std::optional<Symbol> per_cpu_at(uint64_t) { return std::nullopt; }
+
+  /// Why the table cannot tell whether the kernel has a symbol of this name: a recording, in whose making
+  /// nobody asked for it. find() has no answer then.
+  virtual std::optional<Unread> unknown(std::string_view) { return std::nullopt; }
 };
 
 /// kallsyms of the dumped kernel, read from its memory page by page as far as questions need it; symbols of

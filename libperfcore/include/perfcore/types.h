@@ -115,6 +115,13 @@ class TypeSource {
   /// of an unknown kind, or pages of it that cannot be read. Known as far as types were read so far.
   virtual std::optional<Unread> incomplete() const { return std::nullopt; }
 
+  /// Why the source cannot tell whether there is such a type: a recording, in whose making nobody asked for
+  /// it. find() has no answer then.
+  virtual std::optional<Unread> unknown(TypeKind, std::string_view) { return std::nullopt; }
+  /// Why the source does not know the members of an aggregate: a recording, in whose making nobody looked
+  /// inside.
+  virtual std::optional<Unread> unknown_members(const Type&) { return std::nullopt; }
+
   /// A complete definition by tag or typedef name: find(TypeKind::kStruct, "perf_event"). nullptr when there
   /// is none.
   virtual const Type* find(TypeKind kind, std::string_view name) = 0;
