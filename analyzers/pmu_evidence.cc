@@ -95,7 +95,8 @@ Reading<std::string> transition(Diagnosis& diagnosis, int cpu) {
   for (const std::string_view function : kTransitions)
     if (stack.contains(function)) return std::string(function);
   const bool complete = stack.reached_user || stack.reached_end;
-  if (complete && stack.method == "orc") return std::string();
+  // A CPU that stands in user mode needs no unwinding ("none") and is in the middle of nothing.
+  if (complete && stack.method != "scan") return std::string();
   if (stack.stopped) return *stack.stopped;
   return Unread{UnreadReason::kUnsupported, 0, fmt::format("stack of CPU {}", cpu),
                 "it could not be unwound reliably"};
