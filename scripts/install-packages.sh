@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Installs what scripts/packages.txt lists and is not there yet. Does nothing, and needs no root, when all is.
+# install-packages.sh [LIST]: installs what a list in scripts/ (packages.txt) names and is not there yet. Does nothing, and
+# needs no root, when all is.
 set -eu
 cd "$(dirname "$0")"
 
 missing=
-for package in $(sed 's/#.*//' packages.txt); do
+for package in $(sed 's/#.*//' "${1:-packages.txt}"); do
   dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
