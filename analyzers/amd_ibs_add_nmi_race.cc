@@ -231,7 +231,7 @@ class IbsRace {
     const std::string why = illegal_at_rest(states_, *bits, *event != 0, hw_state, interrupts, false);
     if (why.empty()) return;
     const Stack& stack = d_.stack(cpu);
-    const bool complete = stack.method == "orc" && (stack.reached_user || stack.reached_end);
+    const bool complete = stack.complete();
     bool busy = false;
     for (const Frame& frame : stack.frames)
       busy |= frame.function.starts_with("perf_ibs_") || frame.function == "perf_event_nmi_handler" ||
@@ -258,6 +258,12 @@ class IbsRace {
     if (!cpus.has_value()) return;
     for (const int cpu : *cpus) {
       const Stack& stack = d_.stack(cpu);
+      if (!stack.frames.empty() && !stack.complete()) {
+        unread_ = true;
+        finding_.not_visible.push_back(
+            fmt::format("what CPU {} was doing: its stack could not be followed to its end{}", cpu,
+                        stack.stopped ? " (" + stack.stopped->message() + ")" : std::string()));
+      }
       for (size_t i = 0; i < stack.frames.size(); i++) {
         const Frame& frame = stack.frames[i];
         if (frame.function != "perf_ibs_start" || !frame.interrupted || !frame.registers || !frame.reliable)
@@ -471,15 +477,23 @@ class IbsRace {
                     hit.found_in)};
     if (!panicked) return;
     const CrashState& crash = d_.crash();
-    const bool null_argument = crash.fault && crash.fault->null_pointer;
+    const bool null_argument =
+        crash.fault ? crash.fault->null_pointer : crash.fault_address && *crash.fault_address < kPageSize;
+    const bool explained = !null_argument && (crash.fault || crash.fault_address || !crash.fault_registers);
     finding_.explanation.push_back(
-        null_argument ? fmt::format("What the race explains: that {}() ran in this NMI at all. What it does "
-                                    "not explain: the NULL pointer at "
-                                    "which it faulted ({}); the event that the handler holds is not NULL. "
-                                    "Look for that separately.",
-                                    crash.function, crash.fault->sentence)
-                      : fmt::format("The panic ({}) happened in that handler.", crash.reason));
-    finding_.cause_of_crash = !null_argument && d_.stack(hit.cpu).contains("perf_ibs_handle_irq");
+        null_argument
+            ? fmt::format(
+                  "What the race explains: that {}() ran in this NMI at all. What it does not explain: the "
+                  "NULL pointer at which it faulted ({}); the event that the handler holds is not NULL. "
+                  "Look for that separately.",
+                  crash.function,
+                  crash.fault ? crash.fault->sentence : fmt::format("at {:#x}", *crash.fault_address))
+        : explained
+            ? fmt::format("The panic ({}) happened in that handler.", crash.reason)
+            : fmt::format("Whether the fault in {}() is a consequence cannot be told: neither its address "
+                          "nor its instruction could be read.",
+                          crash.function));
+    finding_.cause_of_crash = explained && d_.stack(hit.cpu).contains("perf_ibs_handle_irq");
   }
 
   Diagnosis& d_;

@@ -29,11 +29,6 @@ const Frame* frame_of(const Stack& stack, const std::string& pattern) {
   return nullptr;
 }
 
-/// Could a frame be on this stack that is not in `frames`? Of a walk that ended where stacks end: no.
-bool is_complete(const Stack& stack) {
-  return stack.method == "orc" && !stack.stopped && (stack.reached_user || stack.reached_end);
-}
-
 const LogRecord* record_with(const KernelLog& log, const std::vector<std::string>& needles) {
   for (const LogRecord& record : log.records)
     for (const std::string& needle : needles)
@@ -206,7 +201,7 @@ Reading<bool> matches(const CrashSignature& signature, const CrashState& crash, 
       code |= !patterns.empty();
       return true;
     }
-    if (is_complete(crash.stack)) return false;
+    if (crash.stack.complete()) return false;
     open =
         Unread{UnreadReason::kNotInDump, 0, fmt::format("{}() on the stack", fmt::join(patterns, "() or ")),
                "the stack could not be followed to its end"};

@@ -94,9 +94,7 @@ Reading<std::string> transition(Diagnosis& diagnosis, int cpu) {
   const Stack& stack = diagnosis.stack(cpu);
   for (const std::string_view function : kTransitions)
     if (stack.contains(function)) return std::string(function);
-  const bool complete = stack.reached_user || stack.reached_end;
-  // A CPU that stands in user mode needs no unwinding ("none") and is in the middle of nothing.
-  if (complete && stack.method != "scan") return std::string();
+  if (stack.complete()) return std::string();
   if (stack.stopped) return *stack.stopped;
   return Unread{UnreadReason::kUnsupported, 0, fmt::format("stack of CPU {}", cpu),
                 "it could not be unwound reliably"};

@@ -323,6 +323,9 @@ class NullEvents {
         const auto fault = pmi_fault(d_, cpu);
         const bool crashed = fault && fault->in_pmi && fault->null_event;
         add_to_stage(crashed ? Stage::kCrashed : Stage::kFired, cpu);
+        if (!crashed && d_.crash().cpu == cpu && !d_.crash().stack.complete())
+          finding_.not_visible.push_back(
+              "whether this killed the kernel: the stack of the crash could not be followed to its end");
       }
       if (!report.armed.empty() && report.in_transition.is(std::string())) {
         add_to_stage(Stage::kArmed, cpu);
@@ -486,6 +489,8 @@ class NullEvents {
           Reading<bool>(true), kPrimedEvent.weight, true));
     }
     for (const Unread& unread : report.unread) finding_.not_visible.push_back(unread.message());
+    for (const FiredSlot& slot : report.fired)
+      if (!slot.owner.holds.has_value()) finding_.not_visible.push_back(slot.owner.holds.unread().message());
   }
 
   void add_supporting_evidence(const PerfEvent& owner, const CpuPmu& state, const FiredSlot& slot) {

@@ -83,11 +83,16 @@ class StateCorruption {
   }
 
  private:
+  void not_read(const Unread& unread) {
+    unread_ = true;
+    finding_.not_visible.push_back(unread.message());
+  }
+
   void inspect(int cpu) {
     const CounterState counters = read_counters(pmu_, cpu);
     const CpuPmu& state = pmu_.cpu(cpu);
-    if (!counters.unread.empty() || !counters.n_events.has_value()) unread_ = true;
-    for (const Unread& unread : counters.unread) finding_.not_visible.push_back(unread.message());
+    for (const Unread& unread : counters.unread) not_read(unread);
+    if (!counters.n_events.has_value()) not_read(counters.n_events.unread());
     check_null_slots(counters, state);
     std::vector<Violation> transient;
     check_pointers(counters, state, &transient);
@@ -165,8 +170,7 @@ class StateCorruption {
       }
       const Reading<int64_t> idx = pmu_.event(*pointer).hw_idx();
       if (!idx.has_value()) {
-        unread_ = true;
-        finding_.not_visible.push_back(idx.unread().message());
+        not_read(idx.unread());
       } else if (*idx != i) {
         transient->push_back({"C-02", counters.cpu, pmu_.event(*pointer).object().member("hw.idx"),
                               fmt::format("the event in events[{}] of CPU {} says that it is on counter {}",
@@ -180,8 +184,7 @@ class StateCorruption {
   void check_valid_counters(const CounterState& counters, const CpuPmu& state) {
     const Reading<uint64_t> valid = pmu_.valid_counters(counters.cpu);
     if (!valid.has_value()) {
-      unread_ = true;
-      finding_.not_visible.push_back(valid.unread().message());
+      not_read(valid.unread());
       return;
     }
     if (counters.active_mask.has_value() && (*counters.active_mask & ~*valid))
@@ -222,7 +225,7 @@ class StateCorruption {
     for (size_t i = 0; i < counters.event_list.size(); i++) {
       const Reading<uint64_t>& pointer = counters.event_list[i];
       if (!pointer.has_value()) {
-        unread_ = true;
+        not_read(pointer.unread());
         continue;
       }
       const Object entry = state.event_list(static_cast<int>(i));

@@ -522,7 +522,7 @@ Reading<std::string> State::inside(int cpu, uint32_t where) {
   for (const Frame& frame : stack.frames)
     if (frame.reliable && (where_of(without_compiler_suffix(frame.function)) & where))
       return fmt::format("CPU {} was inside {}()", cpu, without_compiler_suffix(frame.function));
-  if (stack.method != "scan" && (stack.reached_user || stack.reached_end)) return std::string();
+  if (stack.complete()) return std::string();
   // An idle CPU or one stopped in firmware has no stack to speak of; where the walk says why it ended, that
   // is the reason.
   if (stack.stopped) return *stack.stopped;

@@ -87,6 +87,11 @@ class HardwareChecks {
     if (!ds || !users) return;
     const auto ds_pebs = has_ds_pebs(check);
     if (!ds_pebs) return;
+    // The debug store is used through the cpu_entry_area, whose place the exception stacks tell. Asked for in
+    // any case: with the same object and another pointer in it, a recording must be able to tell.
+    const Object stacks = s_.kernel().per_cpu("cea_exception_stacks", cpu);
+    const Object area = stacks.container_of("struct cpu_entry_area", "estacks");
+    const Reading<uint64_t> store_of_cpu = area.member("cpu_debug_store").address();
     if (*ds == 0) {
       if (*users > 0 && *ds_pebs)
         check.broken(pointer, fmt::format("{} PEBS event(s) and no debug store", *users));
@@ -94,10 +99,7 @@ class HardwareChecks {
         check.not_applicable("this CPU has no debug store (cpuc.ds is NULL)");
       return;
     }
-    // The debug store is used through the cpu_entry_area, whose place the exception stacks tell.
-    const Object stacks = s_.kernel().per_cpu("cea_exception_stacks", cpu);
-    const Object area = stacks.container_of("struct cpu_entry_area", "estacks");
-    const auto expected = check.take(area.member("cpu_debug_store").address());
+    const auto expected = check.take(store_of_cpu);
     if (!expected) return;
     if (*ds != *expected) {
       check.broken(pointer,
@@ -344,8 +346,11 @@ class HardwareChecks {
     if (!why.empty()) check.broken(state, fmt::format("{}: {}", name, why));
   }
 
-  /// The per-CPU context of PT or BTS; unread where this kernel has none.
+  /// The per-CPU context of PT or BTS; unread where this kernel has none. Both are static, and debug
+  /// information may lack the type of such a variable.
   Object trace_context(const char* name, const char* type, int cpu) {
+    const Object typed = s_.kernel().per_cpu(name, cpu);
+    if (!typed.unread() || typed.unread()->reason != UnreadReason::kNoType) return typed;
     const auto symbol = s_.kernel().symbols().find(name);
     const Reading<uint64_t> offset = s_.kernel().per_cpu_offset(cpu);
     if (!symbol) return Object::of_unread(s_.kernel(), Unread{UnreadReason::kNoSymbol, 0, name, ""});

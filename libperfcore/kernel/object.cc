@@ -344,6 +344,9 @@ ListWalk list_entries(const Object& head, std::string_view type_name, std::strin
   }
   const uint64_t offset = member->byte_offset();
   std::unordered_set<uint64_t> seen;
+  // Both pointers are read at once, so that a recording of this walk can be walked from its end as well.
+  const auto node_at = [&](uint64_t address) { return kernel.object(list_head, address).load(); };
+  start = start.load();
   Object next = start.member("next");
   while (true) {
     const Reading<uint64_t> pointer = next.u64();
@@ -364,7 +367,7 @@ ListWalk list_entries(const Object& head, std::string_view type_name, std::strin
       return walk;
     }
     const Object entry = kernel.object(type, *pointer - offset);
-    next = kernel.object(list_head, *pointer).member("next");
+    next = node_at(*pointer).member("next");
     walk.entries.push_back(entry);
   }
   // An entry in a page that was not saved hides those behind it from this side only: of a filtered dump's
@@ -374,7 +377,7 @@ ListWalk list_entries(const Object& head, std::string_view type_name, std::strin
     const Reading<uint64_t> pointer = previous.u64();
     if (!pointer.has_value() || *pointer == 0 || *pointer == *end || !seen.insert(*pointer).second) break;
     from_end.push_back(kernel.object(type, *pointer - offset));
-    previous = kernel.object(list_head, *pointer).member("prev");
+    previous = node_at(*pointer).member("prev");
   }
   walk.entries.insert(walk.entries.end(), from_end.rbegin(), from_end.rend());
   return walk;

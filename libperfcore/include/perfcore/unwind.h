@@ -49,6 +49,9 @@ struct Stack {
   bool reached_user = false;      ///< ended at registers of user mode
   bool reached_end = false;       ///< ended where the kernel says that the stack ends
 
+  /// Unwound without guessing as far as there is something to unwind (nothing where the CPU was in user mode):
+  /// a function that is not among the frames was not running.
+  bool complete() const { return method != "scan" && !stopped && (reached_user || reached_end); }
   /// True if any frame that is not merely a guess is in this function (compiler suffixes such as .isra.0
   /// ignored).
   bool contains(std::string_view function) const;
