@@ -21,7 +21,7 @@ constexpr const char* kRule = "amd-ibs-add-nmi-race";
 
 class IbsRace : public testing::Test {
  protected:
-  IbsRace() : kernel_(test::bundled(kRace)) {}
+  IbsRace() : kernel_(test::recorded(kRace)) {}
 
   Finding judge() {
     Diagnosis diagnosis(kernel_.patched());
@@ -105,7 +105,7 @@ TEST_F(IbsRace, UnreadStateIsSaid) {
 
 TEST(IbsRaceElsewhere, NothingOnHealthyDumps) {
   for (const char* dump : {"healthy-6.1.192.vmcore", "healthy-6.12.117.vmcore", "healthy-7.2.12.vmcore"}) {
-    PatchedKernel kernel(test::bundled(dump));
+    PatchedKernel kernel(test::recorded(dump));
     Diagnosis diagnosis(kernel.patched());
     const auto findings = run_rules(diagnosis, all_rules());
     const Finding& finding = finding_of(findings, kRule);

@@ -20,7 +20,7 @@ constexpr uint64_t kSecond = 1'000'000'000;
 
 class TimeRace : public testing::Test {
  protected:
-  TimeRace() : kernel_(test::bundled(kHealthy)) {}
+  TimeRace() : kernel_(test::recorded(kHealthy)) {}
 
   void SetUp() override {
     Diagnosis diagnosis(kernel_.original());

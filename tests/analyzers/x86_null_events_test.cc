@@ -40,7 +40,7 @@ uint64_t at(const Object& object) {
 }
 
 TEST(NullEvents, ProvenAndTheCauseWhereItKilled) {
-  PatchedKernel kernel(test::bundled(kNullEvents));
+  PatchedKernel kernel(test::recorded(kNullEvents));
   const auto findings = triage(kernel.patched());
   const Finding& finding = finding_of(findings, kRule);
   EXPECT_EQ(finding.verdict, Verdict::kProven);
@@ -54,7 +54,7 @@ TEST(NullEvents, ProvenAndTheCauseWhereItKilled) {
 }
 
 TEST(NullEvents, EveryExpressionInTheEvidenceCanBePrinted) {
-  PatchedKernel kernel(test::bundled(kNullEvents));
+  PatchedKernel kernel(test::recorded(kNullEvents));
   Kernel& patched = kernel.patched();
   int expressions = 0;
   for (const Finding& finding : triage(patched)) {
@@ -72,7 +72,7 @@ TEST(NullEvents, EveryExpressionInTheEvidenceCanBePrinted) {
 }
 
 TEST(NullEvents, NotTheBugWhenThePointerIsThere) {
-  PatchedKernel kernel(test::bundled(kNullEvents));
+  PatchedKernel kernel(test::recorded(kNullEvents));
   const NullEventPlaces places(kernel.original());
   kernel.memory().poke(at(places.pmu.member("events[0]")), at(places.owner));
   const auto findings = triage(kernel.patched());
@@ -83,7 +83,7 @@ TEST(NullEvents, NotTheBugWhenThePointerIsThere) {
 }
 
 TEST(NullEvents, ContradictedWhenNoEventOwnsTheCounter) {
-  PatchedKernel kernel(test::bundled(kNullEvents));
+  PatchedKernel kernel(test::recorded(kNullEvents));
   const NullEventPlaces places(kernel.original());
   kernel.memory().poke<int32_t>(at(places.owner.member("hw.idx")), 3);
   const auto findings = triage(kernel.patched());
@@ -94,21 +94,21 @@ TEST(NullEvents, ContradictedWhenNoEventOwnsTheCounter) {
 }
 
 TEST(NullEvents, ContradictedWhenTwoEventsOwnTheCounter) {
-  PatchedKernel kernel(test::bundled(kNullEvents));
+  PatchedKernel kernel(test::recorded(kNullEvents));
   const NullEventPlaces places(kernel.original());
   kernel.memory().poke<int32_t>(at(places.other.member("hw.idx")), 0);
   EXPECT_EQ(finding_of(triage(kernel.patched()), kRule).verdict, Verdict::kContradicted);
 }
 
 TEST(NullEvents, ContradictedWhenTheOwnerIsStopped) {
-  PatchedKernel kernel(test::bundled(kNullEvents));
+  PatchedKernel kernel(test::recorded(kNullEvents));
   const NullEventPlaces places(kernel.original());
   kernel.memory().poke<int32_t>(at(places.owner.member("hw.state")), 1);
   EXPECT_EQ(finding_of(triage(kernel.patched()), kRule).verdict, Verdict::kContradicted);
 }
 
 TEST(NullEvents, ContradictedWhenTheNeighbourIsGarbage) {
-  PatchedKernel kernel(test::bundled(kNullEvents));
+  PatchedKernel kernel(test::recorded(kNullEvents));
   const NullEventPlaces places(kernel.original());
   kernel.memory().poke<uint64_t>(at(places.pmu.member("events[1]")), 0x6b6b6b6b6b6b6b6b);
   const auto findings = triage(kernel.patched());
@@ -117,7 +117,7 @@ TEST(NullEvents, ContradictedWhenTheNeighbourIsGarbage) {
 }
 
 TEST(NullEvents, UndeterminedWhenTheOwnerWasNotSaved) {
-  PatchedKernel kernel(test::bundled(kNullEvents));
+  PatchedKernel kernel(test::recorded(kNullEvents));
   const NullEventPlaces places(kernel.original());
   kernel.memory().take_away(at(places.owner), places.owner.type()->size);
   const Finding finding = finding_of(triage(kernel.patched()), kRule);
@@ -128,7 +128,7 @@ TEST(NullEvents, UndeterminedWhenTheOwnerWasNotSaved) {
 }
 
 TEST(NullEvents, UndeterminedWhenCpuHwEventsWasNotSaved) {
-  PatchedKernel kernel(test::bundled(kNullEvents));
+  PatchedKernel kernel(test::recorded(kNullEvents));
   const NullEventPlaces places(kernel.original());
   kernel.memory().take_away(at(places.pmu), places.pmu.type()->size);
   const Finding finding = finding_of(triage(kernel.patched()), kRule);
@@ -137,7 +137,7 @@ TEST(NullEvents, UndeterminedWhenCpuHwEventsWasNotSaved) {
 }
 
 TEST(NullEvents, AnotherCpuThatWasNotSavedDoesNotWeakenTheProof) {
-  PatchedKernel kernel(test::bundled(kNullEvents));
+  PatchedKernel kernel(test::recorded(kNullEvents));
   const Object other = kernel.original().per_cpu("cpu_hw_events", 3);
   kernel.memory().take_away(at(other), other.type()->size);
   const Finding finding = finding_of(triage(kernel.patched()), kRule);
@@ -146,7 +146,7 @@ TEST(NullEvents, AnotherCpuThatWasNotSavedDoesNotWeakenTheProof) {
 }
 
 TEST(NullEvents, AtMostLikelyWithoutTheCode) {
-  PatchedKernel kernel(test::bundled(kNullEvents));
+  PatchedKernel kernel(test::recorded(kNullEvents));
   const auto enable = kernel.original().symbols().find("x86_pmu_enable");
   const auto start = kernel.original().symbols().find("x86_pmu_start");
   ASSERT_TRUE(enable && start);
@@ -158,7 +158,7 @@ TEST(NullEvents, AtMostLikelyWithoutTheCode) {
 }
 
 TEST(NullEvents, ArmedIsProvenButNotTheCauseOfAnotherPanic) {
-  PatchedKernel kernel(test::bundled(kArmed));
+  PatchedKernel kernel(test::recorded(kArmed));
   const Finding finding = finding_of(triage(kernel.patched()), kRule);
   EXPECT_EQ(finding.verdict, Verdict::kProven);
   EXPECT_EQ(finding.stage, Stage::kArmed);
@@ -167,7 +167,7 @@ TEST(NullEvents, ArmedIsProvenButNotTheCauseOfAnotherPanic) {
 }
 
 TEST(NullEvents, FiredButNotTheCauseWhenTheBitIsSetBeforeAnotherPanic) {
-  PatchedKernel kernel(test::bundled(kArmed));
+  PatchedKernel kernel(test::recorded(kArmed));
   const Object pmu = kernel.original().per_cpu("cpu_hw_events", 1);
   const Object event = pmu.member("event_list[0]").deref();
   kernel.memory().poke<uint64_t>(at(pmu.member("active_mask[0]")), 3);
@@ -179,7 +179,7 @@ TEST(NullEvents, FiredButNotTheCauseWhenTheBitIsSetBeforeAnotherPanic) {
 }
 
 TEST(NullEvents, OnlyPrimedWhileTheThrottledEventStillOwnsItsSlot) {
-  PatchedKernel kernel(test::bundled(kArmed));
+  PatchedKernel kernel(test::recorded(kArmed));
   const Object pmu = kernel.original().per_cpu("cpu_hw_events", 1);
   kernel.memory().poke(at(pmu.member("events[0]")), at(pmu.member("event_list[0]").deref()));
   const Finding finding = finding_of(triage(kernel.patched()), kRule);
@@ -188,7 +188,7 @@ TEST(NullEvents, OnlyPrimedWhileTheThrottledEventStillOwnsItsSlot) {
 }
 
 TEST(NullEvents, NotApplicableOnAHealthyOldKernel) {
-  PatchedKernel kernel(test::bundled(kHealthy));
+  PatchedKernel kernel(test::recorded(kHealthy));
   const auto findings = triage(kernel.patched());
   for (const char* rule : {kRule, kCorruption, kUnprogrammed}) {
     EXPECT_EQ(finding_of(findings, rule).verdict, Verdict::kNotApplicable) << rule;
@@ -197,7 +197,7 @@ TEST(NullEvents, NotApplicableOnAHealthyOldKernel) {
 }
 
 TEST(NullEvents, ContradictedOnAKernelThatCannotProduceTheState) {
-  PatchedKernel kernel(test::bundled(kLookAlike));
+  PatchedKernel kernel(test::recorded(kLookAlike));
   const auto findings = triage(kernel.patched());
   EXPECT_EQ(finding_of(findings, kRule).verdict, Verdict::kContradicted);
   EXPECT_EQ(finding_of(findings, kRule).stage, Stage::kNone);
@@ -209,7 +209,7 @@ TEST(NullEvents, ContradictedOnAKernelThatCannotProduceTheState) {
 }
 
 TEST(NullEvents, ThrottledWithHwState7IsLegalOnOldKernels) {
-  PatchedKernel kernel(test::bundled(kHealthy));
+  PatchedKernel kernel(test::recorded(kHealthy));
   // What x86_pmu_enable() leaves on these kernels when it moves a throttled event.
   const Object pmu = kernel.original().per_cpu("cpu_hw_events", 1);
   const Object event = pmu.member("event_list[0]").deref();
@@ -223,7 +223,7 @@ TEST(NullEvents, ThrottledWithHwState7IsLegalOnOldKernels) {
 }
 
 TEST(StateCorruption, ASingleBitFlipIsNamed) {
-  PatchedKernel kernel(test::bundled(kHealthy));
+  PatchedKernel kernel(test::recorded(kHealthy));
   const Object slot = kernel.original().per_cpu("cpu_hw_events", 1).member("events[2]");
   kernel.memory().poke(at(slot), slot.u64().value() ^ (uint64_t{1} << 50));
   const Finding finding = finding_of(triage(kernel.patched()), kCorruption);
@@ -237,7 +237,7 @@ TEST(StateCorruption, ASingleBitFlipIsNamed) {
 }
 
 TEST(StateCorruption, ImpossibleCountsAreOnlyPossible) {
-  PatchedKernel kernel(test::bundled(kHealthy));
+  PatchedKernel kernel(test::recorded(kHealthy));
   const Object pmu = kernel.original().per_cpu("cpu_hw_events", 0);
   kernel.memory().poke<int32_t>(at(pmu.member("n_added")), 5);
   const Finding finding = finding_of(triage(kernel.patched()), kCorruption);
@@ -245,7 +245,7 @@ TEST(StateCorruption, ImpossibleCountsAreOnlyPossible) {
 }
 
 TEST(StateCorruption, CountersThatThePmuLacksAreReported) {
-  PatchedKernel kernel(test::bundled(kHealthy));
+  PatchedKernel kernel(test::recorded(kHealthy));
   const Object pmu = kernel.original().per_cpu("cpu_hw_events", 0);
   kernel.memory().poke<uint64_t>(at(pmu.member("events[20]")), pmu.member("event_list[0]").u64().value());
   const Finding finding = finding_of(triage(kernel.patched()), kCorruption);

@@ -200,7 +200,7 @@ class OneViolation : public testing::TestWithParam<Case> {};
 
 TEST_P(OneViolation, IsNamedAndNothingElse) {
   const Case& c = GetParam();
-  PatchedKernel kernel(test::bundled(c.dump));
+  PatchedKernel kernel(test::recorded(c.dump));
   apply(kernel, c.change);
   const auto results = check(kernel.patched());
   const auto named = std::find_if(results.begin(), results.end(), [&](const InvariantResult& result) {
@@ -236,7 +236,7 @@ TEST(Invariants, EachThatCanBeBrokenIsBrokenHere) {
 TEST(Invariants, HealthyKernelsAreClean) {
   for (const char* name :
        {kHealthy, "healthy-6.1.192.vmcore", "healthy-7.2.12.vmcore", "throttled-arch-6.18.12.vmcore"}) {
-    PatchedKernel kernel(test::bundled(name));
+    PatchedKernel kernel(test::recorded(name));
     std::set<std::string> answered;
     for (const InvariantResult& result : check(kernel.patched())) {
       answered.insert(result.id);
@@ -248,13 +248,13 @@ TEST(Invariants, HealthyKernelsAreClean) {
 }
 
 TEST(Invariants, OnlyTheNullPointerIsViolatedWhereItKilled) {
-  PatchedKernel kernel(test::bundled(kNullEvents));
+  PatchedKernel kernel(test::recorded(kNullEvents));
   EXPECT_EQ(serious(check(kernel.patched())), std::set<std::string>{"C-01"});
 }
 
 TEST(Invariants, LegalForACpuThatWasChangingIt) {
   // CPU 1 died in the handler of a counter's NMI, which switches the PMU off and on by itself.
-  PatchedKernel kernel(test::bundled(kNullEvents));
+  PatchedKernel kernel(test::recorded(kNullEvents));
   apply(kernel, {"per_cpu_ptr(" + pmu(1, "pmu->cpu_pmu_context") + ", 1)->pmu_disable_count", constant(1)});
   apply(kernel, {pmu(1, "enabled"), constant(1)});
   bool transient = false;
@@ -268,7 +268,7 @@ TEST(Invariants, LegalForACpuThatWasChangingIt) {
 }
 
 TEST(Invariants, WhatCannotBeReadIsNotOk) {
-  PatchedKernel kernel(test::bundled(kHealthy));
+  PatchedKernel kernel(test::recorded(kHealthy));
   const Object events = kernel.original().per_cpu("cpu_hw_events", 0);
   kernel.memory().take_away(events.address().value(), events.type()->size);
   for (const InvariantResult& result : check(kernel.patched())) {
@@ -279,7 +279,7 @@ TEST(Invariants, WhatCannotBeReadIsNotOk) {
 }
 
 TEST(Invariants, WithoutAPmuDriverCountersDoNotApply) {
-  PatchedKernel kernel(test::bundled(kHealthy));
+  PatchedKernel kernel(test::recorded(kHealthy));
   apply(kernel, {"x86_pmu.name", constant(0)});
   for (const InvariantResult& result : check(kernel.patched()))
     if (result.id <= "C-18") {
