@@ -243,6 +243,40 @@ std::vector<KnownCause> known_causes(Diagnosis& diagnosis, std::span<const Catal
   return causes;
 }
 
+std::vector<KnownCause> known_causes(const ConsoleReport& report) {
+  CrashState crash;
+  crash.crash_class = report.kind;
+  crash.function = report.function;
+  for (const ConsoleFrame& frame : report.frames) {
+    Frame& to = crash.stack.frames.emplace_back();
+    to.function = frame.function;
+    to.module = frame.module;
+  }
+  // The kernel prints its stacks to the end.
+  crash.stack.method = "orc";
+  crash.stack.reached_end = true;
+  KernelLog log;
+  for (const std::string& line : report.lines) log.records.emplace_back().text = line;
+  std::vector<KnownCause> causes;
+  for (const CatalogueEntry& entry : catalogue()) {
+    for (const CrashSignature& signature : entry.match) {
+      KnownCause cause;
+      if (!signature.names_code() || !matches(signature, crash, log, &cause.why).is(true)) continue;
+      cause.entry = &entry;
+      const bool by_memory = std::any_of(entry.checks.begin(), entry.checks.end(),
+                                         [](const StateCheck& check) { return check.required; });
+      cause.verdict = by_memory ? Verdict::kUndetermined : Verdict::kPossible;
+      if (by_memory) cause.why += ". Not checked: memory, which text does not hold";
+      causes.push_back(std::move(cause));
+      break;
+    }
+  }
+  std::stable_sort(causes.begin(), causes.end(), [](const KnownCause& a, const KnownCause& b) {
+    return a.verdict == Verdict::kPossible && b.verdict != Verdict::kPossible;
+  });
+  return causes;
+}
+
 std::vector<CatalogueEntry> catalogue_about(std::string_view crash_class) {
   const std::string quoted = fmt::format("\"{}\"", crash_class);
   std::vector<CatalogueEntry> entries;

@@ -16,6 +16,7 @@
 
 #include "analyzers/releases.h"
 #include "perfcore/diagnosis.h"
+#include "perfcore/report.h"
 
 namespace perfcore {
 
@@ -112,5 +113,10 @@ struct KnownCause {
 /// stack would bury the answer.
 std::vector<KnownCause> known_causes(Diagnosis& diagnosis, std::span<const CatalogueEntry> entries,
                                      std::span<const Finding> findings);
+
+/// The same for a report of console text, where no check of memory can be made: entries that rest on one are
+/// left out. Unreliable frames are not in a report, so that a stack which does not hold a function leaves the
+/// entry out, too.
+std::vector<KnownCause> known_causes(const ConsoleReport& report);
 
 }  // namespace perfcore

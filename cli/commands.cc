@@ -237,15 +237,25 @@ const std::vector<Command>& table() {
        false},
       {"report",
        "LOG",
-       "judge console text when there is no dump",
-       "Finds the reports of the Kernel Concurrency Sanitizer (KCSAN) in console text (dmesg, serial log, "
-       "mail) "
-       "and says of each data race whether it does harm, why, what can follow and what to do. Other kinds of "
-       "reports are passed over.",
-       1,
+       "tell crashes from console text when there is no dump",
+       "Finds the kernel's crash reports in console text (dmesg, serial log, pstore, vmcore-dmesg.txt, mail) "
+       "and gives each a title, a kind and the function to blame: titles are those of syzkaller, so that "
+       "reports "
+       "of one bug get one title. Time stamps and caller IDs are taken off, lines of other CPUs told apart "
+       "by "
+       "the IDs. A report that is cut off or mixed up is called corrupted, with the reason: do not group by "
+       "it. "
+       "Of a data race that KCSAN reports it also says whether it does harm, why, and what to do. With "
+       "--jsonl "
+       "many texts are read, one JSON object {\"id\", \"text\"} a line, from LOG or standard input, and each "
+       "is answered by one line.",
+       0,
        "which text? Give a log file, or - for standard input",
-       {},
-       {{"perfcore report console.log", "a serial log"}, {"dmesg | perfcore report -", "the running kernel"}},
+       {{"--jsonl", "", "Read one JSON object {\"id\", \"text\"} a line; write one a line.",
+         &Options::jsonl}},
+       {{"perfcore report console.log", "a serial log"},
+        {"dmesg | perfcore report -", "the running kernel"},
+        {"perfcore report --jsonl < texts.jsonl", "many of them"}},
        {kExitDone, kExitUsage, kExitInput, kExitInternal},
        run_report,
        false},

@@ -198,12 +198,34 @@ Json to_json_value(const JudgedRace& race) {
           {"suggestion", race.verdict.suggestion}};
 }
 
-Json frames_of(const KcsanReport& report) {
+Json to_json_value(const TextReport& text_report) {
+  const ConsoleReport& report = text_report.report;
   Json frames = Json::array();
-  if (report.accesses.empty()) return frames;
-  for (const KcsanFrame& frame : report.accesses.front().stack)
-    if (!frame.function.empty()) frames.push_back(frame.function);
-  return frames;
+  for (const ConsoleFrame& frame : report.frames) frames.push_back(frame.function);
+  Json known = Json::array();
+  for (const KnownCause& cause : text_report.known) known.push_back(to_json_value(cause));
+  Json json = {{"title", report.title},
+               {"alt_titles", report.alt_titles},
+               {"kind", report.kind},
+               {"type", report.type},
+               {"function", text(report.function)},
+               {"frames", std::move(frames)},
+               {"corrupted", !report.corrupted.empty()},
+               {"corrupted_reason", text(report.corrupted)},
+               {"panicked", report.panicked},
+               {"headline", report.headline},
+               {"cpu", plain(report.cpu)},
+               {"pid", plain(report.pid)},
+               {"comm", text(report.comm)},
+               {"kernel", text(report.kernel)},
+               {"first_line", report.first_line},
+               {"last_line", report.last_line},
+               // The bucket's id is not made from text yet.
+               {"signature", nullptr},
+               {"kcsan", text_report.race ? to_json_value(*text_report.race) : Json(nullptr)},
+               {"findings", Json::array()},
+               {"known", std::move(known)}};
+  return json;
 }
 
 }  // namespace
@@ -226,19 +248,18 @@ std::string to_json(const TriageReport& report) {
                {"unread", to_json_value(report.unread)}});
 }
 
-std::string to_json(const ConsoleReport& report) {
-  Json reports = Json::array();
-  for (const JudgedRace& race : report.races) {
-    const KcsanReport& kcsan = race.report;
-    reports.push_back({{"title", kcsan.title},
-                       {"kind", "kcsan"},
-                       {"type", kcsan.assertion ? "KCSAN-ASSERT" : "KCSAN-DATARACE"},
-                       {"function", kcsan.functions.empty() ? Json(nullptr) : Json(kcsan.functions.front())},
-                       {"frames", frames_of(kcsan)},
-                       {"corrupted", kcsan.accesses.empty()},
-                       {"kcsan", to_json_value(race)}});
-  }
-  return dump(reports);
+std::string to_json(const TextReport& report, bool compact) {
+  return to_json_value(report).dump(compact ? -1 : 2, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string to_json_line(const std::string& id_json, std::span<const TextReport> reports) {
+  // Without a crash the title is empty: there is no such report.
+  Json rest = {{"title", ""}, {"kind", "none"}};
+  if (!reports.empty()) rest = to_json_value(reports.front());
+  rest["more"] = Json::array();
+  for (size_t i = 1; i < reports.size(); ++i) rest["more"].push_back(to_json_value(reports[i]));
+  const std::string fields = rest.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return "{\"id\":" + id_json + "," + fields.substr(1) + "\n";
 }
 
 std::string to_json(const PmuReport& report) {

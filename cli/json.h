@@ -4,6 +4,7 @@
 /// values are strings in hexadecimal; what was not read is null and listed in "unread".
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "perfcore/log.h"
@@ -21,7 +22,10 @@ std::string to_json(const InfoReport& report);
 std::string to_json(const PrintReport& report);
 std::string to_json(const KernelLog& log);
 std::string to_json(const CheckReport& report);
-std::string to_json(const ConsoleReport& report);
+/// An element of the array, without line end; in one line when `compact`.
+std::string to_json(const TextReport& report, bool compact = false);
+/// The line of a batch: the first report's fields beside the id, the others in "more".
+std::string to_json_line(const std::string& id_json, std::span<const TextReport> reports);
 std::string to_json(const ExtractReport& report);
 std::string to_json(const RecordReport& report);
 std::string to_json(const VersionInfo& info);

@@ -14,6 +14,7 @@
 #include "perfcore/diagnosis.h"
 #include "perfcore/invariants.h"
 #include "perfcore/nmi.h"
+#include "perfcore/report.h"
 #include "perfcore/version.h"
 
 namespace perfcore::cli {
@@ -247,10 +248,13 @@ struct CheckReport {
 };
 CheckReport make_check_report(Diagnosis& diagnosis);
 
-/// What console text says, without a dump.
-struct ConsoleReport {
-  std::vector<JudgedRace> races;
+/// One report of console text, without a dump.
+struct TextReport {
+  ConsoleReport report;
+  std::optional<JudgedRace> race;  ///< of a KCSAN report
+  std::vector<KnownCause> known;   ///< entries of the catalogue with this symptom
 };
+TextReport make_text_report(ConsoleReport report);
 
 struct ExtractReport {
   std::string path;

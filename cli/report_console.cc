@@ -5,67 +5,164 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "commands.h"
 #include "exit_codes.h"
 #include "guard.h"
 #include "json.h"
+#include "json_value.h"
 #include "perfcore/kcsan.h"
 #include "perfcore/reading.h"
+#include "perfcore/report.h"
 #include "session.h"
 #include "text.h"
 
 namespace perfcore::cli {
 namespace {
 
-/// Half of what the process may allocate: the text is in memory once.
-constexpr size_t kMaxText = 256u << 20;
+constexpr size_t kPiece = size_t{1} << 20;
+/// Of a batch. More than any ring buffer or serial log that is worth a look.
+constexpr size_t kMaxBatchLine = size_t{64} << 20;
+/// Reports of one text in the answer of a batch.
+constexpr size_t kMaxReports = 1024;
 
 struct Close {
   void operator()(std::FILE* file) const {
-    if (file != stdin) std::fclose(file);
+    if (file != stdin && file != stdout) std::fclose(file);
   }
 };
+using File = std::unique_ptr<std::FILE, Close>;
 
-std::string read_text(const std::string& path) {
-  const bool standard_input = path == "-";
-  const std::unique_ptr<std::FILE, Close> file(standard_input ? stdin : std::fopen(path.c_str(), "re"));
+File open_text(const std::string& path) {
+  File file(path == "-" ? stdin : std::fopen(path.c_str(), "re"));
   if (!file)
     throw InputError(
         fmt::format("{}: cannot be opened: {}; give console text such as dmesg or a serial log, "
                     "or - for standard input",
                     path, std::strerror(errno)));
-  std::string text;
-  size_t got = 0;
-  do {
-    const size_t size = text.size();
-    text.resize(size + (size_t{1} << 16));
-    got = std::fread(text.data() + size, 1, text.size() - size, file.get());
-    text.resize(size + got);
-    if (text.size() > kMaxText)
-      throw InputError(
-          fmt::format("{}: more than {} MiB of text; cut out the part with the crash", path, kMaxText >> 20));
-  } while (got > 0);
+  return file;
+}
+
+/// Hands out the file piece by piece.
+template <typename Take>
+void read_pieces(const std::string& path, Take&& take) {
+  const File file = open_text(path);
+  std::string piece(kPiece, '\0');
+  while (const size_t got = std::fread(piece.data(), 1, piece.size(), file.get())) {
+    // The limit is for a piece: the text may have any size.
+    restart_time_limit();
+    take(std::string_view(piece.data(), got));
+  }
   if (std::ferror(file.get()))
     throw InputError(fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
-  return text;
+}
+
+void report_text(Session& session, const std::string& path) {
+  const bool json = session.options().json();
+  std::string array = "[";
+  TextWriter writer = session.text_writer();
+  size_t count = 0;
+  ConsoleParser parser([&](ConsoleReport&& report) {
+    const TextReport judged = make_text_report(std::move(report));
+    if (json)
+      array += (count == 0 ? "\n" : ",\n") + to_json(judged);
+    else
+      render(writer, judged);
+    ++count;
+  });
+  read_pieces(path, [&](std::string_view piece) { parser.feed(piece); });
+  parser.finish();
+  if (count == 0) writer.paragraph("No crash was found in this text.");
+  session.answer_text(json ? array + (count == 0 ? "]\n" : "\n]\n") : writer.text());
+}
+
+/// One line of a batch to its answer.
+std::string answer_line(std::string_view line) {
+  Json error = {{"id", nullptr}};
+  const nlohmann::json input = nlohmann::json::parse(line.begin(), line.end(), nullptr, false);
+  if (input.is_discarded()) {
+    error["error"] = "the line is not JSON";
+  } else if (!input.is_object() || !input.contains("text") || !input["text"].is_string()) {
+    error["error"] = "the line is not an object with a string \"text\"";
+    if (input.is_object() && input.contains("id")) error["id"] = input["id"];
+  } else {
+    std::vector<TextReport> reports;
+    ConsoleParser parser([&](ConsoleReport&& report) {
+      if (reports.size() < kMaxReports) reports.push_back(make_text_report(std::move(report)));
+    });
+    parser.feed(input["text"].get_ref<const std::string&>());
+    parser.finish();
+    const nlohmann::json id = input.contains("id") ? input["id"] : nlohmann::json(nullptr);
+    return to_json_line(id.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), reports);
+  }
+  return error.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+/// The answers of a batch go out as they are made: no more than a line is in memory.
+void report_batch(Session& session, const std::string& path) {
+  const std::string& output = session.options().output;
+  const File out(output.empty() ? stdout : std::fopen(output.c_str(), "we"));
+  const auto failed = [&] {
+    return InputError(fmt::format("{}: cannot be written: {}", output.empty() ? "standard output" : output,
+                                  std::strerror(errno)));
+  };
+  if (!out) throw failed();
+  std::string line;
+  bool too_long = false;
+  const auto end_line = [&] {
+    if (line.empty() && !too_long) return;
+    restart_time_limit();
+    const std::string answer =
+        too_long ? fmt::format("{{\"id\":null,\"error\":\"the line is longer than {} MiB\"}}\n",
+                               kMaxBatchLine >> 20)
+                 : answer_line(line);
+    if (std::fwrite(answer.data(), 1, answer.size(), out.get()) != answer.size()) throw failed();
+    line.clear();
+    too_long = false;
+  };
+  read_pieces(path, [&](std::string_view piece) {
+    while (!piece.empty()) {
+      const size_t end = piece.find('\n');
+      const std::string_view part = piece.substr(0, end);
+      if (line.size() + part.size() > kMaxBatchLine) {
+        too_long = true;
+        line.clear();
+        line.shrink_to_fit();
+      }
+      if (!too_long) line.append(part);
+      if (end == piece.npos) return;
+      end_line();
+      piece.remove_prefix(end + 1);
+    }
+  });
+  end_line();
+  if (std::fflush(out.get()) != 0) throw failed();
 }
 
 }  // namespace
 
+TextReport make_text_report(ConsoleReport report) {
+  TextReport result;
+  if (report.kcsan) result.race = JudgedRace{*report.kcsan, classify(*report.kcsan)};
+  result.known = known_causes(report);
+  // The text was read; of many reports it would be all that fills the memory.
+  report.lines = {};
+  result.report = std::move(report);
+  return result;
+}
+
 int run_report(Session& session) {
-  if (session.options().arguments.size() != 1)
+  const std::vector<std::string>& arguments = session.options().arguments;
+  const bool batch = session.options().jsonl;
+  if (arguments.size() > 1 || (arguments.empty() && !batch))
     throw UsageError("report takes one text: a file, or - for standard input");
+  const std::string path = arguments.empty() ? "-" : arguments.front();
   set_activity("reading the text");
-  const std::string text = read_text(session.options().arguments.front());
-  restart_time_limit();
-  set_activity("judging KCSAN reports");
-  ConsoleReport report;
-  for (KcsanReport& race : parse_kcsan(text)) {
-    KcsanVerdict verdict = classify(race);
-    report.races.push_back({std::move(race), std::move(verdict)});
-  }
-  session.answer(report);
+  if (batch)
+    report_batch(session, path);
+  else
+    report_text(session, path);
   return kExitDone;
 }
 

@@ -47,14 +47,17 @@ class Session {
     write(options_.json() ? to_json(report) : rendered(report), "");
   }
 
+  /// A writer with the colour and width that suit where the answer goes.
+  TextWriter text_writer() const;
+  /// Presents an answer that the command has put into its format itself.
+  void answer_text(std::string_view answer) const { write(answer, options_.output); }
+
   /// One line on standard error.
   void warn(std::string_view text) const;
   /// The same with -v only.
   void remark(std::string_view text) const;
 
  private:
-  /// A writer with the colour and width that suit where the answer goes.
-  TextWriter text_writer() const;
   static void write(std::string_view answer, const std::string& path);
   template <typename Report>
   std::string rendered(const Report& report) const {

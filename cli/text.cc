@@ -703,12 +703,49 @@ void render(TextWriter& out, const KernelLog& log) {
   }
 }
 
-void render(TextWriter& out, const ConsoleReport& report) {
-  for (const JudgedRace& race : report.races) render_race(out, race);
-  if (report.races.empty())
-    out.paragraph(
-        "No KCSAN report was found in this text. Other kinds of reports are not judged from text yet: "
-        "give `perfcore triage` the vmcore.");
+void render(TextWriter& out, const TextReport& text_report) {
+  const ConsoleReport& report = text_report.report;
+  if (!out.text().empty()) out.blank();
+  if (text_report.race)
+    render_race(out, *text_report.race);
+  else
+    out.paragraph(Text{{report.title, Style::kStrong}, {fmt::format(" (line {})", report.first_line)}}, 2, 2);
+  out.field("kind", report.kind, kLabel, 4);
+  if (!report.function.empty()) out.field("to blame", report.function + "()", kLabel, 4);
+  if (!report.corrupted.empty())
+    out.field("corrupted", Text{{report.corrupted + ": do not group by it", Style::kWarn}}, kLabel, 4);
+  out.field("said", report.headline, kLabel, 4);
+  if (!report.comm.empty()) {
+    std::string task = report.comm;
+    if (report.pid) task += fmt::format(", PID {}", *report.pid);
+    if (report.cpu) task += fmt::format(", CPU {}", *report.cpu);
+    out.field("task", task, kLabel, 4);
+  }
+  if (!report.kernel.empty()) out.field("kernel", report.kernel, kLabel, 4);
+  if (report.panicked) out.field("then", "the kernel panicked", kLabel, 4);
+  std::string section;
+  constexpr size_t kShown = 32;
+  for (size_t i = 0; i < report.frames.size() && i < kShown; ++i) {
+    const ConsoleFrame& frame = report.frames[i];
+    std::string where = frame.function;
+    if (frame.offset) where += fmt::format("+{:#x}", *frame.offset);
+    if (!frame.module.empty()) where += fmt::format(" [{}]", frame.module);
+    if (!frame.file.empty()) where += fmt::format(" {}:{}", frame.file, frame.line);
+    if (frame.inlined) where += " (inlined)";
+    if (frame.interrupted) where += " (interrupted here)";
+    if (!frame.section.empty() && frame.section != section) where += fmt::format(" <{}>", frame.section);
+    section = frame.section;
+    out.field(i == 0 ? "stack" : "", where, kLabel, 4);
+  }
+  if (report.frames.size() > kShown)
+    out.field("", fmt::format("... and {} more (--format json)", report.frames.size() - kShown), kLabel, 4);
+  for (const KnownCause& cause : text_report.known)
+    out.field("known",
+              Text{{fmt::format("{} ", cause.entry->id), Style::kStrong},
+                   {fmt::format("{}: ", to_string(cause.verdict)), style_of(cause.verdict)},
+                   {cause.entry->title + ". "},
+                   {cause.why + ".", Style::kFaint}},
+              kLabel, 4);
 }
 
 void render(TextWriter& out, const ExtractReport& report) {

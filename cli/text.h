@@ -22,7 +22,7 @@ void render(TextWriter& out, const InfoReport& report);
 void render(TextWriter& out, const PrintReport& report);
 void render(TextWriter& out, const KernelLog& log);
 void render(TextWriter& out, const CheckReport& report);
-void render(TextWriter& out, const ConsoleReport& report);
+void render(TextWriter& out, const TextReport& report);
 void render(TextWriter& out, const ExtractReport& report);
 void render(TextWriter& out, const RecordReport& report);
 void render(TextWriter& out, const VersionInfo& info);

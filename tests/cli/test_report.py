@@ -77,7 +77,7 @@ class Races(unittest.TestCase):
 
     def test_text_without_a_race(self):
         self.assertEqual(self.answer("[    1.0] all is well\n"), [])
-        self.assertIn(b"No KCSAN report", report("all is well\n").stdout)
+        self.assertIn(b"No crash was found", report("all is well\n").stdout)
 
     def test_text_answer_leads_with_the_label(self):
         self.assertTrue(report(RACE).stdout.decode().lstrip().startswith("harmful: KCSAN: data-race"))
@@ -94,6 +94,59 @@ class Races(unittest.TestCase):
             self.assertEqual(missing.returncode, tool.EXIT_INPUT)
             self.assertIn("No such file", missing.stderr)
             self.assertEqual(tool.run("report", directory).returncode, tool.EXIT_INPUT)
+
+
+class Crashes(unittest.TestCase):
+    def test_log_of_a_dump_says_what_the_dump_says(self):
+        for dump in tool.bundled_dumps():
+            with self.subTest(dump=str(dump)):
+                crash = tool.run_json("triage", "triage", dump.path)[1]["crash"]
+                log = tool.run("log", dump.path).stdout
+                answer = json.loads(report(log, "--format", "json").stdout)
+                jsonschema.Draft202012Validator(tool.schema("report")).validate(answer)
+                self.assertEqual(answer[0]["kind"] if answer else "none", crash["class"])
+                if crash["class"] == "null-deref":
+                    self.assertEqual(answer[0]["function"], crash["function"].split(".")[0])
+                    self.assertFalse(answer[0]["corrupted"])
+
+    def test_text_answer_leads_with_the_title(self):
+        text = report("Kernel panic - not syncing: toy\n").stdout.decode()
+        self.assertTrue(text.lstrip().startswith("kernel panic: toy"), text)
+
+
+class Batch(unittest.TestCase):
+    def answers(self, data):
+        result = subprocess.run([tool.TOOL, "report", "--jsonl"], input=data, capture_output=True,
+                                timeout=tool.TIMEOUT, check=False)
+        self.assertEqual(result.returncode, tool.EXIT_DONE, result.stderr)
+        answers = [json.loads(line) for line in result.stdout.decode().splitlines()]
+        schema = tool.schema("report")
+        one = {"$schema": schema["$schema"], "$ref": "#/$defs/report", "$defs": schema["$defs"]}
+        for answer in answers:
+            if answer.get("title"):
+                fields = {key: value for key, value in answer.items() if key not in ("id", "more")}
+                for item in [fields, *answer["more"]]:
+                    jsonschema.Draft202012Validator(one).validate(item)
+        return answers
+
+    def test_one_line_for_each_text(self):
+        lines = [{"id": "a", "text": RACE + STATISTICS}, {"id": 7, "text": "all is well"}, {"id": None, "text": STATISTICS}]
+        first, second, third = self.answers("".join(json.dumps(line) + "\n" for line in lines).encode())
+        self.assertEqual((first["id"], first["kind"], len(first["more"])), ("a", "kcsan", 1))
+        self.assertEqual((second["id"], second["title"], second["kind"], second["more"]), (7, "", "none", []))
+        self.assertEqual((third["id"], third["title"]), (None, "KCSAN: data-race in toy_get_stats / toy_xmit"))
+
+    def test_bad_lines_do_not_end_the_run(self):
+        good = json.dumps({"id": 1, "text": STATISTICS}).encode()
+        answers = self.answers(b"no json\n[]\n{\"id\": 3}\n\xff\n\n" + good)
+        self.assertEqual([answer["id"] for answer in answers], [None, None, 3, None, 1])
+        self.assertTrue(all("error" in answer for answer in answers[:4]))
+        self.assertEqual(answers[4]["kind"], "kcsan")
+
+    def test_bytes_that_are_no_text(self):
+        result = subprocess.run([tool.TOOL, "report", "--format", "json", "-"], capture_output=True, check=False,
+                                input=b"Kernel panic - not syncing: \xff\xfe\x00\x1b[2J\n", timeout=tool.TIMEOUT)
+        self.assertEqual(json.loads(result.stdout)[0]["kind"], "panic")
 
 
 if __name__ == "__main__":
