@@ -214,6 +214,12 @@ ConsoleLine strip_prefixes(std::string_view raw) {
       text = {};
     }
   }
+  // "login: [   59.806466] ...": a prompt before the kernel's line.
+  if (size_t at = text.substr(0, 48).find('['); at != std::string_view::npos && at > 0) {
+    ConsoleLine inner;
+    std::string_view rest = text.substr(at);
+    if (text[at - 1] == ' ' && strip_bracket(rest, inner) && inner.stamped) text.remove_prefix(at);
+  }
   for (int i = 0; i < 16 && !text.empty(); ++i) {
     if (text.front() == '[') {
       if (!strip_bracket(text, line)) break;

@@ -152,6 +152,10 @@ bool ConsoleParser::Impl::joins(const Open& open, const ReportHeadline& headline
       break;
     case ReportRole::kPanic:
       // What is printed behind a panic is its stack.
+      // A fault while the same task prints its report: the stack that follows is that of both.
+      if (role == ReportRole::kFault && role_of(first) == ReportRole::kReport && !open.caller.empty() &&
+          kind_of(first) == "lockdep" && !open.has_trace && since <= kPreludeReach)
+        return true;
       if (kind_of(first) == "memory-leak" && kind_of(next) == "memory-leak" && since <= 2) return true;
       return role == ReportRole::kPanic || role == ReportRole::kDie;
     case ReportRole::kStall:
@@ -161,6 +165,10 @@ bool ConsoleParser::Impl::joins(const Open& open, const ReportHeadline& headline
     default:
       break;
   }
+  // A fault while the same task prints its report: the stack that follows is that of both.
+  if (role == ReportRole::kFault && role_of(first) == ReportRole::kReport && !open.caller.empty() &&
+      kind_of(first) == "lockdep" && !open.has_trace && since <= kPreludeReach)
+    return true;
   if (kind_of(first) == "memory-leak" && kind_of(next) == "memory-leak" && since <= 2) return true;
   return role == ReportRole::kPanic || (role == ReportRole::kDie && !open.has_rip && !open.has_trace);
 }
@@ -177,7 +185,7 @@ Open ConsoleParser::Impl::make(const ConsoleLine& line, const ReportHeadline& he
 }
 
 void ConsoleParser::Impl::close(Open& open) {
-  read_report(open.report, open.headline, open.headline_index);
+  read_report(open.report, open.headline, open.headline_index, !open.caller.empty());
 }
 
 void ConsoleParser::Impl::hand_out() {

@@ -96,9 +96,9 @@ constexpr ReportRule kRules[] = {
     {"PANIC: double fault", "", Role::kFault, "double-fault", kDoS, "PANIC: double fault in $F"},
     {"double fault: ", "", Role::kFault, "double-fault", kDoS, "PANIC: double fault in $F"},
     {"BUG: ", "stack guard page was hit", Role::kFault, "double-fault", "",
-     "BUG: stack guard page was hit in $F", Blame::kStack, "stack-overflow in $F"},
+     "BUG: stack guard page was hit in $F", Blame::kStall, "stack-overflow in $F"},
     {"stack guard page: ", "", Role::kDie, "double-fault", "", "BUG: stack guard page was hit in $F",
-     Blame::kStack, "stack-overflow in $F"},
+     Blame::kStall, "stack-overflow in $F"},
     {"kernel stack overflow", "", Role::kFault, "double-fault", "", "kernel stack overflow in $F",
      Blame::kStack, "stack-overflow in $F"},
     {"kernel BUG at ", "lib/list_debug.c", Role::kFault, "list-corruption", kMemory,
@@ -204,8 +204,7 @@ constexpr ReportRule kRules[] = {
      "hang in $F"},
     {"INFO: task ", " can't die for more than ", Role::kReport, "hung-task", kHang,
      "INFO: task can't die in $F", Blame::kStack, "hang in $F"},
-    {"INFO: task ", " blocked in I/O wait for more than ", Role::kReport, "hung-task", kHang, kHung,
-     Blame::kStack, "hang in $F"},
+    {"INFO: task ", "", Role::kReport, "hung-task", kHang, kHung, Blame::kStack, "hang in $F"},
     {"BUG: workqueue lockup", "", Role::kStall, "workqueue-lockup", kHang, "BUG: workqueue lockup",
      Blame::kNobody},
     // net/core/dev.c, fs/dcache.c, fs/open.c, fs/super.c.
@@ -415,6 +414,10 @@ void read_section(Text& text, std::vector<std::string>& open) {
   }
 }
 
+bool only_inlined(const std::vector<ConsoleFrame>& frames) {
+  return std::all_of(frames.begin(), frames.end(), [](const ConsoleFrame& frame) { return frame.inlined; });
+}
+
 Stacks read_stacks(const std::vector<std::string>& lines, size_t from) {
   Stacks stacks;
   Trace* trace = nullptr;
@@ -457,9 +460,12 @@ Stacks read_stacks(const std::vector<std::string>& lines, size_t from) {
         for (ConsoleFrame& frame : frames->frames) frame.interrupted = true;
         add(trace->frames, std::move(frames->frames));
         gap = 0;
-      } else if (rip.empty()) {
+      } else if (trace && trace->frames.empty() && !trace->rip.empty() && only_inlined(trace->rip)) {
+        add(trace->rip, std::move(frames->frames));
+      } else if (rip.empty() || only_inlined(rip)) {
         if (trace && (code_seen || trace->frames.empty()) && !trace->rip.empty()) continue;
-        rip = std::move(frames->frames);
+        // Symbolised text names what was inlined first, on a line each.
+        add(rip, std::move(frames->frames));
         if (trace && trace->rip.empty()) trace->rip = std::exchange(rip, {});
       }
       continue;
@@ -512,9 +518,12 @@ struct Draft {
   const std::vector<std::string>& lines() const { return report.lines; }
 };
 
+/// Whom a title may name. Inlined calls are in symbolised text only: raw and symbolised text of one crash
+/// must give one title.
 std::vector<std::string> names(const std::vector<ConsoleFrame>& frames) {
   std::vector<std::string> result;
-  for (const ConsoleFrame& frame : frames) result.push_back(normalised_function(frame.function));
+  for (const ConsoleFrame& frame : frames)
+    if (!frame.inlined) result.push_back(normalised_function(frame.function));
   return result;
 }
 
@@ -534,10 +543,24 @@ bool has_frames(const Trace& trace) {
   return !trace.frames.empty() || !trace.rip.empty();
 }
 
+/// The stack of a message that is no report: fault injection, a failed allocation. Without caller IDs it gets
+/// between a headline and its stack.
+bool is_foreign(const Trace& trace) {
+  return std::any_of(trace.frames.begin(), trace.frames.end(), [](const ConsoleFrame& frame) {
+    const Text function = frame.function;
+    return function.starts_with("should_fail") || function.starts_with("warn_alloc") ||
+           function == "dump_header";
+  });
+}
+
 const Trace* first_trace(const Draft& r) {
-  for (const Trace& trace : r.stacks.traces)
-    if (has_frames(trace)) return &trace;
-  return nullptr;
+  const Trace* foreign = nullptr;
+  for (const Trace& trace : r.stacks.traces) {
+    if (!has_frames(trace)) continue;
+    if (!is_foreign(trace)) return &trace;
+    if (foreign == nullptr) foreign = &trace;
+  }
+  return foreign;
 }
 
 std::vector<ConsoleFrame> stack_of(const Draft& r, const Trace* trace) {
@@ -559,12 +582,23 @@ void blame_stack(Draft& r, Text kind, std::vector<std::string> first = {}) {
   r.function = blamed_function(functions, kind);
 }
 
+/// An exception's RIP line, also where lines of others got in between.
+std::vector<std::string> faulting_functions(const Draft& r) {
+  constexpr size_t kReach = 48;
+  for (size_t i = r.index + 1; i < std::min(r.lines().size(), r.index + kReach); ++i)
+    if (auto rip = parse_rip_line(r.lines()[i]); rip && !(only_inlined(rip->frames) && !rip->frames.empty()))
+      return names(rip->frames);
+  return {};
+}
+
 void blame_stall(Draft& r, Text kind) {
   const Trace* first = first_trace(r);
   r.report.frames = stack_of(r, first);
   for (const Trace& trace : r.stacks.traces) {
     if (!has_frames(trace)) continue;
     const std::vector<ConsoleFrame> frames = stack_of(r, &trace);
+    // A task that gave up the CPU is not the one that does not let go of it.
+    if (!frames.empty() && frames.front().function == "__schedule") continue;
     r.function = blamed_for_stall(names(frames), kind);
     if (!r.function.empty()) {
       r.report.frames = frames;
@@ -613,7 +647,7 @@ void blame_lock_site(Draft& r) {
     if (auto site = lock_site(r, i)) functions.push_back(std::move(*site));
   }
   r.function = blamed_function(functions, r.rule.kind);
-  if (r.function.empty() && !functions.empty()) r.function = functions.front();
+  if (!functions.empty()) r.named = functions.front();
 }
 
 /// lockdep's own stack is that behind "stack backtrace:"; those before it show how the locks were taken.
@@ -630,6 +664,7 @@ void read_lockdep(Draft& r) {
   if (r.function.empty()) blame_lock_site(r);
   if (r.function.empty() && r.rule.blame == Blame::kLockSite)
     r.function = blamed_function(names(r.report.frames), r.rule.kind);
+  if (r.function.empty()) r.function = std::exchange(r.named, {});
 }
 
 // print_error_description() of mm/kasan/report.c: "BUG: KASAN: use-after-free in foo+0x1/0x2", then "Read of
@@ -652,16 +687,18 @@ void read_kasan(Draft& r) {
   if (access.empty()) {
     // Without the access nothing says that what follows belongs to it.
     r.report.title = "KASAN: " + without_numbers(what);
-    if (size_t plus = r.report.title.find("+"); plus != std::string::npos) r.report.title.resize(plus);
+    if (size_t plus = r.report.title.find("+ADDR"); plus != std::string::npos)
+      r.report.title.erase(plus, r.report.title.find(' ', plus) - plus);
     r.report.type = "KASAN-READ";
     r.report.corrupted = "the line that says which access it was is missing";
     if (auto in = after(what, " in ")) r.function = normalised_function(function_in(*in));
     return;
   }
-  if (r.function.empty() && !r.stacks.traces.empty())
+  if (r.function.empty())
     if (auto in = after(what, " in ")) {
-      r.function = normalised_function(function_in(*in));
-      r.report.corrupted = "the stack is empty";
+      const std::string named = normalised_function(function_in(*in));
+      if (!is_passed_over(named, "kasan")) r.function = named;
+      r.report.corrupted = "the stack is missing";
     }
   std::string upper = access == "Write" ? "WRITE" : "READ";
   if (bug.find("use-after-free") != bug.npos)
@@ -761,12 +798,6 @@ void read_ubsan(Draft& r) {
   }
 }
 
-bool mentions(const Draft& r, size_t from, size_t to, Text what) {
-  for (size_t i = from; i < std::min(to, r.lines().size()); ++i)
-    if (r.lines()[i].find(what) != std::string::npos) return true;
-  return false;
-}
-
 // "WARNING: CPU: 1 PID: 2 at fs/foo.c:3 bar+0x1/0x2", "WARNING: fs/foo.c:3 at bar+0x1/0x2, CPU#1: comm/2"
 // since 6.18, "WARNING: at fs/foo.c:3 bar+0x1/0x2()" up to 3.x.
 void read_warning(Draft& r) {
@@ -788,6 +819,7 @@ void read_warning(Draft& r) {
   std::vector<std::string> first;
   if (!in.empty()) first.push_back(normalised_function(in));
   Text bug, kind = "warning", type = "WARNING";
+  std::string tail;
   const Text own = first.empty() ? Text() : Text(first.front());
   if (file.ends_with("lib/refcount.c")) {
     bug = "refcount bug", kind = "refcount", type = "REFCOUNT_WARNING";
@@ -803,16 +835,34 @@ void read_warning(Draft& r) {
     bug = "corrupted list", kind = "list-corruption";
   } else if (own.starts_with("kmalloc") || own.find("kvmalloc") != own.npos) {
     bug = "kmalloc bug";
-  } else if (own.find("vmalloc") != own.npos && mentions(r, 0, r.index + 6, "size")) {
+  } else if (file.ends_with("mm/vmalloc.c") && own.starts_with("__vmalloc_node_range")) {
     bug = "zero-size vmalloc";
   }
   // The function of the headline is that of the stack. Without one it is all that is left of the report.
   if (!first.empty() && (is_digit(first.front().front()) || !first_trace(r))) first.clear();
   blame_stack(r, kind, first);
   if (r.report.frames.empty()) r.named = std::string(own);
+  // Up to 4.12 the hard lockup detector only warned, where it was not told to panic.
+  if (own == "watchdog_overflow_callback") {
+    blame_stall(r, "hard-lockup");
+    r.report.kind = "hard-lockup";
+    r.report.type = kHang;
+    r.report.title = "BUG: hard lockup in $F";
+    return;
+  }
+  // What is wrong is the URB, which its caller made.
+  if (own == "usb_submit_urb" && !r.report.frames.empty()) {
+    std::vector<std::string> functions = names(r.report.frames);
+    const auto at = std::find(functions.begin(), functions.end(), own);
+    if (at != functions.end()) functions.erase(functions.begin(), at + 1);
+    std::erase(functions, std::string(own));
+    r.function = blamed_function(functions, kind);
+    bug = {};
+    tail = "/usb_submit_urb";
+  }
   r.report.kind = kind;
   r.report.type = type;
-  r.report.title = (bug.empty() ? std::string("WARNING") : "WARNING: " + std::string(bug)) + " in $F";
+  r.report.title = (bug.empty() ? std::string("WARNING") : "WARNING: " + std::string(bug)) + " in $F" + tail;
   if (kind == "list-corruption") r.report.alt_titles = {"bad-access in $F"};
 }
 
@@ -984,7 +1034,7 @@ bool yields_to(const ReportRule& first, const ReportRule& next) {
          first.kind == "other";
 }
 
-void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t headline_index) {
+void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t headline_index, bool tagged) {
   const ReportRule& rule = *headline.rule;
   Text text = report.lines[headline_index];
   report.headline = std::string(text);
@@ -1034,10 +1084,13 @@ void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t h
     case Special::kNone:
       switch (rule.blame) {
         case Blame::kStack:
-          blame_stack(r, rule.kind);
+          blame_stack(r, rule.kind,
+                      rule.role == Role::kFault ? faulting_functions(r) : std::vector<std::string>());
           break;
         case Blame::kStall:
-          blame_stall(r, rule.kind);
+          // Of endless recursion the innermost functions are as random as those that a watchdog hits.
+          blame_stall(r, rule.kind == "double-fault" ? Text("soft-lockup") : rule.kind);
+          if (rule.kind == "double-fault" && r.function.empty()) blame_stack(r, rule.kind);
           break;
         case Blame::kLockSite:
         case Blame::kStackOrLockSite:
@@ -1061,26 +1114,27 @@ void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t h
       report.corrupted =
           r.stacks.traces.empty() ? "there is no stack" : "no function of the stack can be blamed";
   }
+  // Without caller IDs two stacks that are printed at a time cannot be told apart.
+  if (const Trace* trace = first_trace(r); trace && !tagged && report.title.find("$F") != std::string::npos) {
+    const bool allocation = report.title.find("malloc") != std::string::npos;
+    bool mixed = is_foreign(*trace) && !allocation;
+    for (size_t i = headline_index; !mixed && i < trace->line; ++i) {
+      const Text line = report.lines[i];
+      mixed = line.find("FAULT_INJECTION: forcing") != line.npos ||
+              line.find(": allocation failure") != line.npos;
+    }
+    if (mixed && rule.role != Role::kFault) {
+      report.corrupted = "the stack of another message is mixed in";
+      r.function.clear();
+    }
+  }
   // Cut off behind the headline: nothing is known but it.
-  if (r.function.empty() && report.title.find("$F") != std::string::npos && report.frames.empty() &&
+  if (r.function.empty() && report.title.find("$F") != std::string::npos &&
       r.headline.starts_with("WARNING: ") && (rule.kind == "lockdep" || rule.kind == "rcu-usage")) {
     report.title = without_numbers(r.headline);
     report.type = kWarn;
     report.corrupted = "nothing follows the headline";
     if (rule.kind == "lockdep") report.kind = "warning";
-  }
-  // Without caller IDs two stacks that are printed at a time cannot be told apart.
-  if (const Trace* trace = first_trace(r);
-      trace && !r.function.empty() && report.title.find("$F") != std::string::npos) {
-    for (size_t i = headline_index; i < std::min(trace->line + 24, report.lines.size()); ++i) {
-      const Text line = report.lines[i];
-      if (line.find("FAULT_INJECTION: forcing") == line.npos &&
-          line.find(": allocation failure") == line.npos)
-        continue;
-      report.corrupted = "the stack of another message is mixed in";
-      r.function.clear();
-      break;
-    }
   }
   const std::string name = r.function.empty() ? "corrupted" : r.function;
   put_function(report.title, name);

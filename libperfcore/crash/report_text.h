@@ -47,6 +47,7 @@ bool yields_to(const ReportRule& first, const ReportRule& next);
 
 /// Fills everything but the places in the text. `headline_index`: the line of `report.lines` with the
 /// headline.
-void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t headline_index);
+/// \param tagged  caller IDs say that all lines are of one context
+void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t headline_index, bool tagged);
 
 }  // namespace perfcore

@@ -217,6 +217,39 @@ TEST(Report, DecodedFrames) {
   EXPECT_TRUE(report.frames[2].inlined);
 }
 
+// Inlined calls are in symbolised text only.
+TEST(Report, SymbolisedTextHasTheTitleOfTheRawOne) {
+  const std::string head = "WARNING: CPU: 1 PID: 2 at toy/toy.c:3 toy_check+0x1/0x2\n";
+  EXPECT_EQ(
+      title(head + "RIP: 0010:toy_check+0x1/0x2\nCall Trace:\n toy_run+0x1/0x2\n"),
+      title(head +
+            "RIP: 0010:toy_inner toy/toy.h:1 [inline]\nRIP: 0010:toy_check+0x1/0x2 toy/toy.c:3\nCall Trace:\n"
+            " toy_deep toy/toy.h:9 [inline]\n toy_run+0x1/0x2 toy/toy.c:9\n"));
+}
+
+TEST(Report, StacksOfOtherMessages) {
+  // Fault injection prints a stack, too.
+  const ConsoleReport mixed = only(
+      "WARNING: CPU: 1 PID: 2 at toy/toy.c:3 toy_check+0x1/0x2\nFAULT_INJECTION: forcing a failure.\nCall "
+      "Trace:\n"
+      " dump_stack+0x1/0x2\n should_fail+0x1/0x2\n toy_other+0x1/0x2\n");
+  EXPECT_EQ(mixed.title, "WARNING in corrupted");
+  EXPECT_NE(mixed.corrupted.find("mixed in"), std::string::npos);
+  // Of a stall the tasks that gave up the CPU are shown as well.
+  EXPECT_EQ(title("rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:\nCall Trace:\n __schedule+0x1/0x2\n"
+                  " toy_sleeps+0x1/0x2\n kthread+0x1/0x2\nNMI backtrace for cpu 1\nRIP: "
+                  "0010:toy_spin+0x1/0x2\nCall Trace:\n"
+                  " toy_spin+0x1/0x2\n toy_work+0x1/0x2\n process_one_work+0x1/0x2\n"),
+            "INFO: rcu detected stall in toy_work");
+}
+
+TEST(Report, PromptBeforeTheTimeStamp) {
+  EXPECT_EQ(title("box login: [   59.1][ T6792] BUG: scheduling while atomic: toy/1/0x2\n[   59.2][ T6792] "
+                  "Call Trace:\n"
+                  "[   59.2][ T6792]  __schedule+0x1/0x2\n[   59.2][ T6792]  toy_wait+0x1/0x2\n"),
+            "BUG: scheduling while atomic in toy_wait");
+}
+
 TEST(Report, TwoCpusAtATime) {
   const char kText[] =
       "[    1.0][    C0] BUG: KASAN: stack-out-of-bounds in toy_a+0x1/0x2\n"
