@@ -28,6 +28,7 @@ struct Open {
   size_t bytes = 0;
   bool has_trace = false;
   bool has_rip = false;
+  bool stamped = false;  ///< the headline had a time stamp: so has every line of the kernel
   bool done = false;
   size_t repeated = 0;              ///< of notices
   std::vector<std::string> others;  ///< callers whose NMI backtraces belong to a stall
@@ -127,6 +128,7 @@ Open* ConsoleParser::Impl::find(std::string_view caller) {
 }
 
 void ConsoleParser::Impl::append(Open& open, const ConsoleLine& line, uint64_t end) {
+  if (open.stamped && !line.stamped) return;  // user space writes to the console, too
   if (open.report.lines.size() >= kMaxLines || open.bytes + line.text.size() > kMaxBytes) {
     open.done = true;
     return;
@@ -177,6 +179,7 @@ Open ConsoleParser::Impl::make(const ConsoleLine& line, const ReportHeadline& he
                                uint64_t end) {
   Open open;
   open.caller = std::string(line.caller);
+  open.stamped = line.stamped;
   open.headline = headline;
   open.report.begin = begin;
   open.report.first_line = line_number_;

@@ -99,7 +99,7 @@ constexpr ReportRule kRules[] = {
      "BUG: stack guard page was hit in $F", Blame::kStall, "stack-overflow in $F"},
     {"stack guard page: ", "", Role::kDie, "double-fault", "", "BUG: stack guard page was hit in $F",
      Blame::kStall, "stack-overflow in $F"},
-    {"kernel stack overflow", "", Role::kFault, "double-fault", "", "kernel stack overflow in $F",
+    {"kernel stack overflow", "", Role::kDie, "double-fault", "", "kernel stack overflow in $F",
      Blame::kStack, "stack-overflow in $F"},
     {"kernel BUG at ", "lib/list_debug.c", Role::kFault, "list-corruption", kMemory,
      "BUG: corrupted list in $F", Blame::kStack, kBad},
@@ -1123,7 +1123,12 @@ void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t h
       mixed = line.find("FAULT_INJECTION: forcing") != line.npos ||
               line.find(": allocation failure") != line.npos;
     }
-    if (mixed && rule.role != Role::kFault) {
+    // KASAN's own frames say whose stack it is.
+    const bool own = rule.special == Special::kKasan &&
+                     std::any_of(trace->frames.begin(), trace->frames.end(), [](const ConsoleFrame& frame) {
+                       return frame.function.find("kasan") != std::string::npos;
+                     });
+    if (mixed && !own && rule.role != Role::kFault) {
       report.corrupted = "the stack of another message is mixed in";
       r.function.clear();
     }

@@ -243,6 +243,15 @@ TEST(Report, StacksOfOtherMessages) {
             "INFO: rcu detected stall in toy_work");
 }
 
+TEST(Report, OutputOfProgramsIsNoPartOfIt) {
+  std::string text =
+      "[    1.0] WARNING: CPU: 1 PID: 2 at toy/toy.c:3 toy_check+0x1/0x2\n[    1.0] Call Trace:\n";
+  for (int i = 0; i < 100; ++i) text += "output of a program\n fake_frame+0x1/0x2\n";
+  const ConsoleReport report = only(text + "[    1.0]  toy_check+0x1/0x2\n[    1.0]  toy_run+0x1/0x2\n");
+  EXPECT_EQ(report.title, "WARNING in toy_check");
+  EXPECT_EQ(report.frames.size(), 2u);
+}
+
 TEST(Report, PromptBeforeTheTimeStamp) {
   EXPECT_EQ(title("box login: [   59.1][ T6792] BUG: scheduling while atomic: toy/1/0x2\n[   59.2][ T6792] "
                   "Call Trace:\n"
