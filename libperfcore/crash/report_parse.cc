@@ -15,6 +15,8 @@ constexpr size_t kMaxLines = 4096;
 constexpr size_t kMaxBytes = 256 << 10;
 constexpr size_t kMaxReports = 65536;
 constexpr size_t kMaxNotices = 8;
+/// Of frames that nothing announces; fewer are no stack.
+constexpr size_t kHeadlessFrames = 2;
 /// Complaints about long interrupts that make a storm.
 constexpr size_t kStorm = 4;
 /// Lines between a headline that announces another and that one.
@@ -73,7 +75,10 @@ class ConsoleParser::Impl {
     hand_out();
     if (handed_out_ == 0 && headless_) {
       close(*headless_);
-      if (!headless_->report.function.empty()) sink_(std::move(headless_->report));
+      const ConsoleReport& report = headless_->report;
+      const bool bare = parse_frame_line(report.headline).has_value();
+      if (!report.function.empty() && (!bare || report.frames.size() >= kHeadlessFrames))
+        sink_(std::move(headless_->report));
     }
     for (Open& notice : notices_) {
       // The NMI of a virtual machine takes too long every now and then.

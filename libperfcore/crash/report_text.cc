@@ -820,7 +820,7 @@ void read_warning(Draft& r) {
   if (!in.empty()) first.push_back(normalised_function(in));
   Text bug, kind = "warning", type = "WARNING";
   std::string tail;
-  const Text own = first.empty() ? Text() : Text(first.front());
+  const std::string own = first.empty() ? std::string() : first.front();
   if (file.ends_with("lib/refcount.c")) {
     bug = "refcount bug", kind = "refcount", type = "REFCOUNT_WARNING";
   } else if (file.ends_with("lib/debugobjects.c")) {
@@ -833,7 +833,7 @@ void read_warning(Draft& r) {
     bug = "kobject bug";
   } else if (file.ends_with("lib/list_debug.c")) {
     bug = "corrupted list", kind = "list-corruption";
-  } else if (own.starts_with("kmalloc") || own.find("kvmalloc") != own.npos) {
+  } else if (own.starts_with("kmalloc") || own.find("kvmalloc") != std::string::npos) {
     bug = "kmalloc bug";
   } else if (file.ends_with("mm/vmalloc.c") && own.starts_with("__vmalloc_node_range")) {
     bug = "zero-size vmalloc";
@@ -841,13 +841,14 @@ void read_warning(Draft& r) {
   // The function of the headline is that of the stack. Without one it is all that is left of the report.
   if (!first.empty() && (is_digit(first.front().front()) || !first_trace(r))) first.clear();
   blame_stack(r, kind, first);
-  if (r.report.frames.empty()) r.named = std::string(own);
+  if (r.report.frames.empty()) r.named = own;
   // Up to 4.12 the hard lockup detector only warned, where it was not told to panic.
   if (own == "watchdog_overflow_callback") {
     blame_stall(r, "hard-lockup");
     r.report.kind = "hard-lockup";
     r.report.type = kHang;
     r.report.title = "BUG: hard lockup in $F";
+    if (r.function.empty()) r.named = own;
     return;
   }
   // What is wrong is the URB, which its caller made.
@@ -855,7 +856,7 @@ void read_warning(Draft& r) {
     std::vector<std::string> functions = names(r.report.frames);
     const auto at = std::find(functions.begin(), functions.end(), own);
     if (at != functions.end()) functions.erase(functions.begin(), at + 1);
-    std::erase(functions, std::string(own));
+    std::erase(functions, own);
     r.function = blamed_function(functions, kind);
     bug = {};
     tail = "/usb_submit_urb";
@@ -1015,7 +1016,12 @@ std::optional<ReportHeadline> find_report_headline(Text line) {
 }
 
 bool begins_trace(Text line) {
-  return line.starts_with("Call Trace:") || line.starts_with("Call trace:") || line.starts_with("RIP: 0010:");
+  if (line.starts_with("Call Trace:") || line.starts_with("Call trace:") || line.starts_with("RIP: 0010:"))
+    return true;
+  // "foo+0x1/0x2" alone: mails often quote no more than the stack.
+  if (line.find("+0x") == line.npos) return false;
+  const auto frame = parse_frame_line(line);
+  return frame && frame->frames.front().offset;
 }
 
 const ReportRule& headless_rule() {
@@ -1107,6 +1113,17 @@ void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t h
           break;
       }
       break;
+  }
+  // Without a headline the functions of the stack may tell the class.
+  if (&rule == &kHeadless) {
+    const std::vector<std::string> functions = names(report.frames);
+    for (const FunctionClass& known : function_classes()) {
+      if (known.needs_oops ||
+          std::find(functions.begin(), functions.end(), known.function) == functions.end())
+        continue;
+      report.kind = known.crash_class;
+      break;
+    }
   }
   report.function = r.function.empty() ? r.named : r.function;
   if (report.title.find("$F") != std::string::npos && r.function.empty()) {

@@ -196,6 +196,11 @@ TEST(Report, WhatOthersDoNotKnow) {
   // A trace that nothing announces counts when there is nothing else.
   EXPECT_EQ(title("some text\nRIP: 0010:toy_lost+0x1/0x2\nCall Trace:\n toy_caller+0x1/0x2\n"),
             "trace in toy_lost");
+  EXPECT_EQ(title("toy_lost+0x1/0x2 [toy]\ntoy_caller+0x1/0x2\n? toy_guess+0x1/0x2\ntoy_main+0x1/0x2\n"),
+            "trace in toy_lost");
+  EXPECT_TRUE(
+      parse_console("calling  toy_init+0x0/0x10 @ 1\ninitcall toy_init+0x0/0x10 returned 0 after 1 usecs\n")
+          .empty());
   // Interrupts that take long are normal until they are many.
   const std::string slow =
       "perf: interrupt took too long (5143 > 5080), lowering kernel.perf_event_max_sample_rate\n";
