@@ -378,6 +378,7 @@ class IbsRace {
     } else if (!illegal_.empty()) {
       finding_.verdict = unfixed && certain_ ? Verdict::kLikely : Verdict::kPossible;
       finding_.stage = finding_.verdict == Verdict::kLikely ? Stage::kArmed : Stage::kLatent;
+      finding_.facts["kind"] = std::string("state-of-a-lost-stop");
       for (const Illegal& illegal : illegal_)
         if (std::find(finding_.cpus.begin(), finding_.cpus.end(), illegal.cpu) == finding_.cpus.end())
           finding_.cpus.push_back(illegal.cpu);
@@ -561,7 +562,8 @@ RuleInfo amd_ibs_add_nmi_race_rule() {
           "AMD IBS: NMI between IBS_STARTED and the enable in perf_ibs_start()",
           {{"struct perf_event"}, {}},
           [](Diagnosis& diagnosis) { return IbsRace(diagnosis).run(); },
-          knowledge};
+          knowledge,
+          {.variant = "kind"}};
 }
 
 }  // namespace perfcore

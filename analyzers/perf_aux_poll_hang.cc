@@ -617,7 +617,8 @@ RuleInfo perf_aux_poll_hang_rule() {
           "tracer sleeps for ever in poll() on an AUX event",
           {{"struct perf_event", "struct perf_buffer"}, {}},
           [](Diagnosis& diagnosis) { return AuxHang(diagnosis).run(); },
-          knowledge};
+          knowledge,
+          {.variant = "class", .facets = {"pmu"}}};
 }
 
 }  // namespace perfcore

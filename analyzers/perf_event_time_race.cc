@@ -263,7 +263,8 @@ RuleInfo perf_event_time_race_rule() {
           "perf_event_update_time() without ctx->lock from mmap(): wrong times",
           {{"struct perf_event"}, {}},
           [](Diagnosis& diagnosis) { return TimeRace(diagnosis).run(); },
-          knowledge};
+          knowledge,
+          {.facets = {"predicates", "severity"}}};
 }
 
 }  // namespace perfcore

@@ -848,7 +848,8 @@ RuleInfo x86_null_events_rule() {
           "active counter with a NULL events[] pointer (CVE-2026-23435)",
           {{"struct cpu_hw_events", "struct perf_event"}, {"cpu_hw_events"}},
           [](Diagnosis& diagnosis) { return NullEvents(diagnosis).run(); },
-          knowledge};
+          knowledge,
+          {.facts = {"generation"}, .facets = {"driver", "handler"}}};
 }
 
 }  // namespace perfcore

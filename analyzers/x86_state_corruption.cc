@@ -435,7 +435,8 @@ RuleInfo x86_state_corruption_rule() {
           "PMU state that the kernel's code cannot produce",
           {{"struct cpu_hw_events", "struct perf_event"}, {"cpu_hw_events"}},
           [](Diagnosis& diagnosis) { return StateCorruption(diagnosis).run(); },
-          knowledge};
+          knowledge,
+          {.facts = {"violated"}, .facets = {"generation"}}};
 }
 
 }  // namespace perfcore

@@ -205,7 +205,8 @@ RuleInfo x86_stopped_migrated_unprogrammed_rule() {
           "event moved while stopped, its new counter never programmed",
           {{"struct cpu_hw_events", "struct perf_event"}, {"cpu_hw_events"}},
           run,
-          knowledge};
+          knowledge,
+          {.facts = {"generation"}}};
 }
 
 }  // namespace perfcore

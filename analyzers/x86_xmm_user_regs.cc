@@ -769,7 +769,8 @@ RuleInfo x86_xmm_user_regs_rule() {
           "x86 perf: stale or uninitialised pointer to the SIMD registers of a user sample",
           {},
           [](Diagnosis& diagnosis) { return XmmUserRegs(diagnosis).run(); },
-          knowledge};
+          knowledge,
+          {.variant = "checks", .facets = {"pointers"}}};
 }
 
 }  // namespace perfcore

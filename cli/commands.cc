@@ -48,6 +48,11 @@ const std::vector<Option>& common_options() {
   return options;
 }
 
+Option explain_option() {
+  return {"--explain", "", "Say why a crash is in this bucket, and under which other ids related ones are.",
+          &Options::explain};
+}
+
 const std::vector<Command>& table() {
   static const std::vector<Command> commands = {
       {"triage",
@@ -63,7 +68,7 @@ const std::vector<Command>& table() {
        "next.",
        1,
        "which dump? Give a vmcore, or a directory such as /var/crash/202611200419",
-       {},
+       {explain_option()},
        {{"perfcore triage /var/crash/202611200419/dump.202611200419", "the main job"},
         {"perfcore triage vmcore --debuginfo /usr/lib/debug", "with a vmlinux found below a directory"},
         {"perfcore triage vmcore --format json | jq .findings[0]", "for programs"},
@@ -251,8 +256,8 @@ const std::vector<Command>& table() {
        "is answered by one line.",
        0,
        "which text? Give a log file, or - for standard input",
-       {{"--jsonl", "", "Read one JSON object {\"id\", \"text\"} a line; write one a line.",
-         &Options::jsonl}},
+       {{"--jsonl", "", "Read one JSON object {\"id\", \"text\"} a line; write one a line.", &Options::jsonl},
+        explain_option()},
        {{"perfcore report console.log", "a serial log"},
         {"dmesg | perfcore report -", "the running kernel"},
         {"perfcore report --jsonl < texts.jsonl", "many of them"}},

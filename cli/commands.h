@@ -24,6 +24,7 @@ struct Options {
   double time_limit = 5;
   bool elf = false;
   bool redact = false;
+  bool explain = false;
   bool jsonl = false;
   bool version = false;    ///< without a command
   std::string man;         ///< without a command: the man page of this command

@@ -198,6 +198,16 @@ Json to_json_value(const JudgedRace& race) {
           {"suggestion", race.verdict.suggestion}};
 }
 
+Json to_json_value(const Signature& signature) {
+  Json related = Json::array();
+  for (const RelatedSignature& other : signature.related)
+    related.push_back({{"id", other.id}, {"level", other.level}, {"cause", other.cause}});
+  return {{"id", signature.id},       {"schema_version", signature.schema}, {"class", signature.crash_class},
+          {"cause", signature.cause}, {"facts", signature.facts},           {"partial", signature.partial},
+          {"title", signature.title}, {"related", std::move(related)},      {"facets", signature.facets},
+          {"why", signature.why}};
+}
+
 Json to_json_value(const TextReport& text_report) {
   const ConsoleReport& report = text_report.report;
   Json frames = Json::array();
@@ -220,8 +230,8 @@ Json to_json_value(const TextReport& text_report) {
                {"kernel", text(report.kernel)},
                {"first_line", report.first_line},
                {"last_line", report.last_line},
-               // The bucket's id is not made from text yet.
-               {"signature", nullptr},
+               {"signature", text_report.signature.id},
+               {"bucket", to_json_value(text_report.signature)},
                {"kcsan", text_report.race ? to_json_value(*text_report.race) : Json(nullptr)},
                {"findings", Json::array()},
                {"known", std::move(known)}};
@@ -245,6 +255,8 @@ std::string to_json(const TriageReport& report) {
                {"findings", findings},
                {"known", known},
                {"kcsan", kcsan},
+               {"signature", report.signature.id},
+               {"bucket", to_json_value(report.signature)},
                {"unread", to_json_value(report.unread)}});
 }
 

@@ -376,6 +376,22 @@ int TriageReport::exit_code() const {
   return defect() != nullptr ? kExitDefect : kExitDone;
 }
 
+namespace {
+
+/// The reports in a dump's log.
+std::vector<ConsoleReport> console_reports(const KernelLog& log) {
+  std::vector<ConsoleReport> reports;
+  ConsoleParser parser([&](ConsoleReport&& report) { reports.push_back(std::move(report)); });
+  for (const LogRecord& record : log.records) {
+    parser.feed(record.text);
+    parser.feed("\n");
+  }
+  parser.finish();
+  return reports;
+}
+
+}  // namespace
+
 TriageReport make_triage_report(Diagnosis& diagnosis, std::span<const RuleInfo> rules, bool with_counters) {
   TriageReport report;
   UnreadList unread;
@@ -396,6 +412,9 @@ TriageReport make_triage_report(Diagnosis& diagnosis, std::span<const RuleInfo> 
   report.known = known_causes(diagnosis, report.catalogue, report.findings);
   set_activity("judging KCSAN reports");
   report.races = judge_races(diagnosis);
+  set_activity("naming the bucket");
+  report.signature =
+      sign(report.crash, report.findings, rules, console_reports(log), report.system.cpu_vendor);
   if (with_counters) {
     const Finding* leading = report.root_cause() != nullptr ? report.root_cause() : report.defect();
     if (leading != nullptr && !leading->cpus.empty()) {

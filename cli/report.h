@@ -15,6 +15,7 @@
 #include "perfcore/invariants.h"
 #include "perfcore/nmi.h"
 #include "perfcore/report.h"
+#include "perfcore/signature.h"
 #include "perfcore/version.h"
 
 namespace perfcore::cli {
@@ -228,6 +229,8 @@ struct TriageReport {
   std::vector<KnownCause> known;          ///< causes known from elsewhere with the same symptom
   std::vector<JudgedRace> races;          ///< KCSAN reports in the log
   std::optional<CounterMap> counters;     ///< of the CPU that the leading finding is about
+  Signature signature;                    ///< of the bucket that this crash belongs to
+  bool explain = false;                   ///< say why this bucket
   std::vector<Unread> unread;
 
   /// The finding that explains the crash: proven or likely, cause_of_crash. nullptr without one.
@@ -253,6 +256,8 @@ struct TextReport {
   ConsoleReport report;
   std::optional<JudgedRace> race;  ///< of a KCSAN report
   std::vector<KnownCause> known;   ///< entries of the catalogue with this symptom
+  Signature signature;             ///< of the bucket that this report belongs to
+  bool explain = false;            ///< say why this bucket
 };
 TextReport make_text_report(ConsoleReport report);
 

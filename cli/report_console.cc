@@ -64,7 +64,8 @@ void report_text(Session& session, const std::string& path) {
   TextWriter writer = session.text_writer();
   size_t count = 0;
   ConsoleParser parser([&](ConsoleReport&& report) {
-    const TextReport judged = make_text_report(std::move(report));
+    TextReport judged = make_text_report(std::move(report));
+    judged.explain = session.options().explain;
     if (json)
       array += (count == 0 ? "\n" : ",\n") + to_json(judged);
     else
@@ -146,6 +147,7 @@ TextReport make_text_report(ConsoleReport report) {
   TextReport result;
   if (report.kcsan) result.race = JudgedRace{*report.kcsan, classify(*report.kcsan)};
   result.known = known_causes(report);
+  result.signature = sign(report);
   // The text was read; of many reports it would be all that fills the memory.
   report.lines = {};
   result.report = std::move(report);

@@ -480,6 +480,17 @@ void render_races(TextWriter& out, const std::vector<JudgedRace>& races) {
   for (const JudgedRace& race : races) render_race(out, race);
 }
 
+/// The bucket that a crash belongs to; why, and where else to look, when asked.
+void render_bucket(TextWriter& out, const Signature& signature, bool explain, int indent) {
+  out.field("bucket", fmt::format("{} ({})", signature.id, signature.cause), kLabel, indent);
+  if (!explain) return;
+  for (const std::string& why : signature.why) out.field("", why, kLabel, indent);
+  for (const auto& [name, value] : signature.facets)
+    out.field("", fmt::format("not in the key: {} {}", name, value), kLabel, indent);
+  for (const RelatedSignature& related : signature.related)
+    out.field("", fmt::format("related: {} ({})", related.id, related.cause), kLabel, indent);
+}
+
 void render_dump(TextWriter& out, const TriageReport& report) {
   out.heading("The dump");
   out.field("file", fmt::format("{} ({})", report.dump.path, report.dump.format), kLabel, 2);
@@ -491,6 +502,7 @@ void render_dump(TextWriter& out, const TriageReport& report) {
             fmt::format("types by {}, symbols by {}, {}", report.kernel.types, report.kernel.symbols, from),
             kLabel, 2);
   if (!report.crash.basis.empty()) out.field("crash facts", "from " + report.crash.basis, kLabel, 2);
+  render_bucket(out, report.signature, report.explain, 2);
 }
 
 }  // namespace
@@ -723,6 +735,7 @@ void render(TextWriter& out, const TextReport& text_report) {
   }
   if (!report.kernel.empty()) out.field("kernel", report.kernel, kLabel, 4);
   if (report.panicked) out.field("then", "the kernel panicked", kLabel, 4);
+  render_bucket(out, text_report.signature, text_report.explain, 4);
   std::string section;
   constexpr size_t kShown = 32;
   for (size_t i = 0; i < report.frames.size() && i < kShown; ++i) {

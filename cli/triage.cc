@@ -12,7 +12,8 @@ int run_triage(Session& session) {
   const bool json = session.options().json();
   const auto kernel = session.open(session.options().arguments);
   Diagnosis diagnosis(*kernel);
-  const TriageReport report = make_triage_report(diagnosis, all_rules(), !json);
+  TriageReport report = make_triage_report(diagnosis, all_rules(), !json);
+  report.explain = session.options().explain;
   session.answer(report);
   return report.exit_code();
 }

@@ -205,12 +205,21 @@ struct RuleKnowledge {
   std::vector<std::string> limits;  ///< what the rule cannot see, and how far its verdict goes
 };
 
+/// What of a rule's facts goes into a crash's signature (perfcore/signature.h). Only abstract ones may: no
+/// address, CPU, task, index or count.
+struct RuleSignature {
+  std::string variant = {};              ///< fact that tells variants of the defect apart; empty: there is one
+  std::vector<std::string> facts = {};   ///< in the key: other values are another bucket
+  std::vector<std::string> facets = {};  ///< kept and shown with the bucket, not in the key
+};
+
 struct RuleInfo {
   std::string id;  ///< "perf-x86-null-events"
   std::string title;
   RuleNeeds needs;
   std::function<Finding(Diagnosis&)> run;
   std::function<RuleKnowledge()> knowledge = {};
+  RuleSignature signature = {};
 };
 
 /// Runs each rule; one that throws becomes an undetermined finding that says so and stops nothing else.

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "perfcore/signature.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nettle/sha2.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+namespace perfcore {
+namespace {
+
+constexpr std::string_view kUnknown = "?";
+constexpr size_t kChainFrames = 3;
+
+/// RFC 4648, in lower case; of 80 bits, which makes 16 characters without padding.
+std::string base32(std::span<const uint8_t, 10> bytes) {
+  constexpr std::string_view kAlphabet = "abcdefghijklmnopqrstuvwxyz234567";
+  std::string text;
+  uint32_t bits = 0;
+  int have = 0;
+  for (const uint8_t byte : bytes) {
+    bits = bits << 8 | byte;
+    for (have += 8; have >= 5; have -= 5) text += kAlphabet[bits >> (have - 5) & 31];
+  }
+  return text;
+}
+
+std::string identifier(std::string_view crash_class, std::string_view cause,
+                       const std::vector<std::string>& facts) {
+  // What separates the levels cannot be in one of them.
+  const std::string key =
+      fmt::format("{}\n{}\n{}\n{}", kSignatureSchema, crash_class, cause, fmt::join(facts, "\n"));
+  sha256_ctx context;
+  sha256_init(&context);
+  sha256_update(&context, key.size(), reinterpret_cast<const uint8_t*>(key.data()));
+  std::array<uint8_t, SHA256_DIGEST_SIZE> digest;
+  sha256_digest(&context, digest.size(), digest.data());
+  return "pc1-" + base32(std::span(digest).first<10>());
+}
+
+void finish(Signature* signature) {
+  std::sort(signature->facts.begin(), signature->facts.end());
+  for (const std::string& fact : signature->facts) signature->partial |= fact.ends_with("=?");
+  signature->id = identifier(signature->crash_class, signature->cause, signature->facts);
+  if (signature->partial) signature->id += "~partial";
+}
+
+void relate(Signature* signature, std::string_view level, std::string_view crash_class, std::string cause) {
+  std::string id = identifier(crash_class, cause, {});
+  if (id == signature->id) return;
+  for (const RelatedSignature& other : signature->related)
+    if (other.id == id) return;
+  signature->related.push_back({std::move(id), std::string(level), std::move(cause)});
+}
+
+std::string text_of(const Fact& fact) {
+  struct Text {
+    std::string operator()(bool value) const { return value ? "true" : "false"; }
+    std::string operator()(int64_t value) const { return std::to_string(value); }
+    std::string operator()(const std::string& value) const { return value; }
+    std::string operator()(const std::vector<int>& value) const {
+      return fmt::format("{}", fmt::join(value, "+"));
+    }
+    std::string operator()(const std::vector<std::string>& value) const {
+      return fmt::format("{}", fmt::join(value, "+"));
+    }
+    std::string operator()(const std::map<std::string, std::vector<int>>& value) const {
+      std::vector<std::string> names;
+      for (const auto& entry : value) names.push_back(entry.first);
+      return fmt::format("{}", fmt::join(names, "+"));
+    }
+  };
+  return std::visit(Text(), fact);
+}
+
+/// The value of a fact; "?" when the finding has none, or one that says that it is not known.
+std::string value_of(const Finding& finding, const std::string& name) {
+  const auto found = finding.facts.find(name);
+  if (found == finding.facts.end()) return std::string(kUnknown);
+  std::string value = text_of(found->second);
+  return value.empty() || value == "unknown" || value == "undecided" || value == "unreadable"
+             ? std::string(kUnknown)
+             : value;
+}
+
+const RuleInfo* rule_of(const Finding& finding, std::span<const RuleInfo> rules) {
+  const auto found =
+      std::find_if(rules.begin(), rules.end(), [&](const RuleInfo& rule) { return rule.id == finding.rule; });
+  return found == rules.end() ? nullptr : &*found;
+}
+
+bool is_positive(const Finding& finding) {
+  return finding.verdict == Verdict::kProven || finding.verdict == Verdict::kLikely;
+}
+
+/// The finding that is the cause: of the crash, or of the state of a kernel that did not crash.
+const Finding* leading(const CrashState& crash, std::span<const Finding> findings) {
+  for (const Finding& finding : findings)
+    if (is_positive(finding) && (finding.cause_of_crash || crash.crash_class == "none")) return &finding;
+  return nullptr;
+}
+
+std::vector<std::string> chain_of(const ConsoleReport& report) {
+  std::vector<std::string> names;
+  for (const ConsoleFrame& frame : report.frames) {
+    if (names.size() == kChainFrames) break;
+    names.push_back(normalised_function(frame.function));
+  }
+  return names;
+}
+
+/// From the frame that crashed outwards; what panic() and the exception entry put on top is no part of it.
+std::vector<std::string> chain_of(const CrashState& crash) {
+  std::vector<std::string> names;
+  const std::string guilty = normalised_function(crash.function);
+  const auto& frames = crash.stack.frames;
+  size_t from = frames.size();
+  for (size_t i = 0; i < frames.size() && from == frames.size(); i++)
+    if (!guilty.empty() && frames[i].reliable && normalised_function(frames[i].function) == guilty) from = i;
+  for (size_t i = from; i < frames.size() && names.size() < kChainFrames; i++)
+    if (frames[i].reliable && !frames[i].function.empty())
+      names.push_back(normalised_function(frames[i].function));
+  return names;
+}
+
+std::string stack_cause(std::string_view function, std::string_view title) {
+  return function.empty() ? fmt::format("title:{}", title) : fmt::format("stack:{}", function);
+}
+
+/// The report that tells of the crash: the last one of its class, else the one that the kernel panicked with.
+const ConsoleReport* report_of(const CrashState& crash, std::span<const ConsoleReport> reports) {
+  for (size_t i = reports.size(); i-- > 0;)
+    if (reports[i].kind == crash.crash_class) return &reports[i];
+  for (size_t i = reports.size(); i-- > 0;)
+    if (reports[i].panicked) return &reports[i];
+  return nullptr;
+}
+
+void add_chain(Signature* signature, const std::vector<std::string>& chain) {
+  if (chain.empty()) return;
+  signature->facets["frames"] = fmt::format("{}", fmt::join(chain, " <- "));
+  if (chain.size() == kChainFrames)
+    relate(signature, "frames", signature->crash_class, fmt::format("frames:{}", fmt::join(chain, ",")));
+}
+
+}  // namespace
+
+Signature sign(const ConsoleReport& report) {
+  Signature signature;
+  signature.crash_class = report.kind;
+  signature.title = report.title;
+  signature.cause = stack_cause(report.function, report.title);
+  signature.partial = !report.corrupted.empty();
+  finish(&signature);
+  const std::vector<std::string> chain = chain_of(report);
+  add_chain(&signature, chain);
+  if (!report.frames.empty() && !report.frames.front().module.empty())
+    signature.facets["module"] = report.frames.front().module;
+  signature.why.push_back(fmt::format("class {}: \"{}\"", report.kind, report.headline));
+  signature.why.push_back(report.function.empty()
+                              ? "no function to blame: the title is the cause"
+                              : fmt::format("cause {}: the function to blame by the trace{}", signature.cause,
+                                            chain.empty() ? "" : " (" + signature.facets["frames"] + ")"));
+  if (signature.partial) signature.why.push_back("partial: " + report.corrupted);
+  signature.why.push_back(
+      "Another class or another guilty function makes another bucket; callers, offsets, CPU, task, "
+      "module versions and addresses do not.");
+  return signature;
+}
+
+Signature sign(const CrashState& crash, std::span<const Finding> findings, std::span<const RuleInfo> rules,
+               std::span<const ConsoleReport> reports, std::string_view vendor) {
+  Signature signature;
+  signature.crash_class = crash.crash_class;
+  const std::string function = normalised_function(crash.function);
+  const ConsoleReport* report = report_of(crash, reports);
+  const Finding* finding = leading(crash, findings);
+  const RuleInfo* rule = finding ? rule_of(*finding, rules) : nullptr;
+  signature.why.push_back(fmt::format("class {}{}", crash.crash_class,
+                                      crash.basis.empty() ? "" : fmt::format(", by {}", crash.basis)));
+  const std::string fallback_title = report ? report->title : crash.reason;
+  if (rule) {
+    const RuleSignature& key = rule->signature;
+    const std::string variant = key.variant.empty() ? "" : value_of(*finding, key.variant);
+    signature.cause = variant.empty() ? rule->id : fmt::format("{}/{}", rule->id, variant);
+    signature.partial = variant == kUnknown;
+    signature.title = rule->title;
+    for (const std::string& name : key.facts)
+      signature.facts.push_back(name + "=" + value_of(*finding, name));
+    for (const std::string& name : key.facets) signature.facets[name] = value_of(*finding, name);
+    signature.why.push_back(fmt::format("cause {}: the finding is {}{}", signature.cause,
+                                        to_string(finding->verdict),
+                                        finding->cause_of_crash ? " and explains the crash" : ""));
+    if (!key.facts.empty())
+      signature.why.push_back(
+          fmt::format("facts of this rule in the key: {}", fmt::join(signature.facts, ", ")));
+  } else if (crash.crash_class == "none" || !function.empty() || !fallback_title.empty()) {
+    signature.cause = crash.crash_class == "none" ? "none" : stack_cause(function, fallback_title);
+    signature.title = crash.crash_class == "none"                                   ? "no crash"
+                      : !function.empty() && report && report->function == function ? report->title
+                      : function.empty()                                            ? fallback_title
+                                         : fmt::format("{} in {}", crash.crash_class, function);
+    signature.why.push_back(
+        crash.crash_class == "none" ? "nothing crashed, and no rule found a defect at work"
+        : function.empty()          ? "no function to blame: the title is the cause"
+                           : fmt::format("cause {}: no rule explains the crash; the function to blame is "
+                                         "where it hit",
+                                         signature.cause));
+  } else {
+    signature.cause = stack_cause(kUnknown, {});
+    signature.title = fmt::format("{} at an unknown place", crash.crash_class);
+    signature.partial = true;
+    signature.why.push_back("partial: neither a rule nor the stack nor the log says who is to blame");
+  }
+  finish(&signature);
+  if (rule && !signature.facts.empty()) relate(&signature, "rule", signature.crash_class, signature.cause);
+  if (crash.crash_class != "none" && !function.empty())
+    relate(&signature, "function", crash.crash_class, stack_cause(function, {}));
+  // A defect that may have struck here and could not all be read: the bucket that it would be in.
+  for (const Finding& other : findings) {
+    const RuleInfo* candidate = rule_of(other, rules);
+    if (!rule && candidate && other.verdict == Verdict::kUndetermined && other.stage >= Stage::kFired)
+      relate(&signature, "rule", signature.crash_class, candidate->id);
+  }
+  add_chain(&signature, chain_of(crash));
+  if (report) {
+    const Signature by_text = sign(*report);
+    relate(&signature, "log", by_text.crash_class, by_text.cause);
+  }
+  if (!vendor.empty()) signature.facets["vendor"] = vendor;
+  for (const Finding& other : findings)
+    if (&other != finding && is_positive(other) && other.stage >= Stage::kArmed) {
+      std::string& also = signature.facets["also"];
+      also += (also.empty() ? "" : ", ") + other.rule;
+    }
+  signature.why.push_back(
+      rule ? "Another class, rule, variant or fact makes another bucket; the stack, CPU, counter, "
+             "task, vendor and addresses do not."
+           : "Another class or another guilty function makes another bucket; callers, offsets, CPU, "
+             "task and addresses do not.");
+  return signature;
+}
+
+bool compatible(const Signature& partial, const Signature& complete) {
+  if (partial.crash_class != complete.crash_class || partial.schema != complete.schema) return false;
+  const auto same = [](std::string_view known, std::string_view other) {
+    if (known == other) return true;
+    return known.ends_with(kUnknown) && other.starts_with(known.substr(0, known.size() - 1));
+  };
+  if (!same(partial.cause, complete.cause)) return false;
+  return std::equal(partial.facts.begin(), partial.facts.end(), complete.facts.begin(), complete.facts.end(),
+                    same);
+}
+
+}  // namespace perfcore

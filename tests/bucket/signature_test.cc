@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// Signatures: the same crash has the same one however it is told, another crash another one.
+#include "perfcore/signature.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "analyzers/registry.h"
+#include "perfcore/log.h"
+#include "support/overlay.h"
+
+namespace perfcore {
+namespace {
+
+using test::PatchedKernel;
+
+constexpr const char* kNullEvents = "null-events-6.18.12.vmcore";
+constexpr const char* kLookAlike = "lookalike-corruption-6.12.117.vmcore";
+
+std::vector<ConsoleReport> reports_of(const KernelLog& log) {
+  std::string text;
+  for (const LogRecord& record : log.records) text += record.text + "\n";
+  return parse_console(text);
+}
+
+Signature sign(Kernel& kernel) {
+  Diagnosis diagnosis(kernel);
+  const auto findings = run_rules(diagnosis, all_rules());
+  const auto reports = reports_of(diagnosis.log());
+  return sign(diagnosis.crash(), findings, all_rules(), reports);
+}
+
+Signature sign_dump(const std::string& path) {
+  PatchedKernel kernel(path);
+  return sign(kernel.patched());
+}
+
+Signature sign_log(const std::string& name) {
+  PatchedKernel kernel(test::bundled(name));
+  const auto reports = reports_of(read_log(kernel.original()));
+  EXPECT_FALSE(reports.empty());
+  return reports.empty() ? Signature() : sign(reports.front());
+}
+
+bool is_related(const Signature& signature, const std::string& id) {
+  return std::any_of(signature.related.begin(), signature.related.end(),
+                     [&](const RelatedSignature& other) { return other.id == id; });
+}
+
+TEST(Signature, NamesTheRuleThatExplainsTheCrash) {
+  const Signature signature = sign_dump(test::bundled(kNullEvents));
+  EXPECT_EQ(signature.crash_class, "null-deref");
+  EXPECT_EQ(signature.cause, "perf-x86-null-events");
+  EXPECT_EQ(signature.facts, std::vector<std::string>{"generation=G1"});
+  EXPECT_FALSE(signature.partial);
+  EXPECT_TRUE(signature.id.starts_with("pc1-"));
+  EXPECT_EQ(signature.id.size(), 20u);
+  EXPECT_GE(signature.why.size(), 3u);
+}
+
+TEST(Signature, IsTheSameFromARecording) {
+  for (const char* name : {kNullEvents, kLookAlike, "aux-hang-6.12.117.vmcore", "healthy-6.12.117.vmcore"})
+    EXPECT_EQ(sign_dump(test::recorded(name)).id, sign_dump(test::bundled(name)).id) << name;
+}
+
+TEST(Signature, IsTheSameOnAnotherCpuAndAtOtherAddresses) {
+  PatchedKernel kernel(test::recorded(kNullEvents));
+  kernel.move_direct_map(uint64_t{5} << 30);
+  EXPECT_EQ(sign(kernel.patched()).id, sign_dump(test::recorded(kNullEvents)).id);
+  PatchedKernel other(test::recorded(kNullEvents));
+  other.swap_cpus(1, 3);
+  EXPECT_EQ(sign(other.patched()).id, sign_dump(test::recorded(kNullEvents)).id);
+}
+
+TEST(Signature, TextLeadsToTheDump) {
+  for (const char* name : {kNullEvents, kLookAlike}) {
+    const Signature dump = sign_dump(test::bundled(name));
+    const Signature text = sign_log(name);
+    EXPECT_TRUE(text.id == dump.id || is_related(dump, text.id)) << name;
+  }
+  // No rule explains this one: text and dump are one bucket.
+  EXPECT_EQ(sign_log("ibs-race-6.12.117.vmcore").id, sign_dump(test::bundled("ibs-race-6.12.117.vmcore")).id);
+}
+
+TEST(Signature, LookAlikesAreApart) {
+  std::set<std::string> ids;
+  for (const char* name : {kNullEvents, kLookAlike, "ibs-race-6.12.117.vmcore", "aux-hang-6.12.117.vmcore",
+                           "throttled-arch-6.18.12.vmcore", "healthy-6.12.117.vmcore"})
+    EXPECT_TRUE(ids.insert(sign_dump(test::bundled(name)).id).second) << name;
+}
+
+TEST(Signature, AFactThatCannotBeReadMakesItPartialAndLinked) {
+  PatchedKernel kernel(test::recorded(kNullEvents));
+  const auto code = kernel.original().symbols().find("x86_pmu_enable");
+  ASSERT_TRUE(code);
+  kernel.memory().take_away(code->address & ~(kPageSize - 1), kPageSize);
+  const Signature partial = sign(kernel.patched());
+  const Signature complete = sign_dump(test::recorded(kNullEvents));
+  EXPECT_TRUE(partial.partial);
+  EXPECT_TRUE(partial.id.ends_with("~partial"));
+  EXPECT_TRUE(compatible(partial, complete));
+  EXPECT_FALSE(compatible(partial, sign_dump(test::recorded(kLookAlike))));
+  EXPECT_TRUE(compatible(complete, complete));
+}
+
+TEST(Signature, TextWithoutAFunctionGoesByItsTitle) {
+  const auto reports = parse_console("[   12.3] Kernel panic - not syncing: VFS: Unable to mount root fs\n");
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_TRUE(sign(reports.front()).cause.starts_with("title:"));
+}
+
+TEST(Signature, SuffixesOfCompilersAreNoOtherBug) {
+  ConsoleReport report;
+  report.kind = "null-deref";
+  report.function = normalised_function("foo.isra.0");
+  ConsoleReport other = report;
+  other.function = normalised_function("foo");
+  EXPECT_EQ(sign(report).id, sign(other).id);
+  other.function = "bar";
+  EXPECT_NE(sign(report).id, sign(other).id);
+  other = report;
+  other.kind = "gpf";
+  EXPECT_NE(sign(report).id, sign(other).id);
+}
+
+}  // namespace
+}  // namespace perfcore
