@@ -147,12 +147,31 @@ std::unique_ptr<Kernel> Kernel::open(std::unique_ptr<Dump> dump, const KernelOpt
   kernel->dump_ = std::move(dump);
   kernel->identify();
   if (!options.debuginfo.empty() || !kernel->use_recorded_tables()) kernel->choose_debug_info(options);
-  std::vector<std::string_view> names(std::begin(kCommonSymbols), std::end(kCommonSymbols));
-  // The units that types are looked for in first are found by functions in them.
-  if (kernel->dwarf_) names.insert(names.end(), dwarf_anchors().begin(), dwarf_anchors().end());
-  kernel->symbols_->prefetch(names);
+  kernel->prefetch_symbols();
   if (options.record) kernel->start_recorder();
   return kernel;
+}
+
+std::unique_ptr<Kernel> Kernel::open(std::unique_ptr<Memory> memory, VmcoreInfo info,
+                                     std::vector<CpuStatus> cpu_status, const KernelOptions& options) {
+  std::unique_ptr<Kernel> kernel(new Kernel());
+  kernel->own_memory_ = std::move(memory);
+  kernel->memory_ = kernel->own_memory_.get();
+  kernel->own_info_ = std::move(info);
+  kernel->info_ = &kernel->own_info_;
+  kernel->own_cpu_status_ = std::move(cpu_status);
+  kernel->cpu_status_ = &kernel->own_cpu_status_;
+  kernel->identify();
+  kernel->choose_debug_info(options);
+  kernel->prefetch_symbols();
+  return kernel;
+}
+
+void Kernel::prefetch_symbols() {
+  std::vector<std::string_view> names(std::begin(kCommonSymbols), std::end(kCommonSymbols));
+  // The units that types are looked for in first are found by functions in them.
+  if (dwarf_) names.insert(names.end(), dwarf_anchors().begin(), dwarf_anchors().end());
+  symbols_->prefetch(names);
 }
 
 bool Kernel::use_recorded_tables() {
@@ -337,6 +356,10 @@ Object Kernel::object(std::string_view type_name, uint64_t address) {
 Object Kernel::object(const Type* type, uint64_t address) {
   std::string pointer = fmt::format("({} *){:#x}", type->to_string(), address);
   return Object(*this, type, Object::Location{address, 0, 0, nullptr}, "*" + pointer, std::move(pointer));
+}
+
+const Type* Kernel::pointer_to(const Type* target) {
+  return synthetic_->pointer_to(target);
 }
 
 Object Kernel::constant(uint64_t value, std::string_view c_type) {

@@ -38,6 +38,12 @@ class Kernel {
   /// symbols and types; they are used unless the user names debug info.
   static std::unique_ptr<Kernel> open(std::unique_ptr<Dump> dump, const KernelOptions& options = {});
 
+  /// The same over memory that is no dump file, such as another tool's session: dump() is then nullptr.
+  /// \param info        VMCOREINFO; without SYMBOL(kallsyms_*) and KERNELOFFSET in it no symbols are found
+  /// \param cpu_status  the registers that were saved; may be empty
+  static std::unique_ptr<Kernel> open(std::unique_ptr<Memory> memory, VmcoreInfo info,
+                                      std::vector<CpuStatus> cpu_status, const KernelOptions& options = {});
+
   /// A kernel over any memory (a test image, another tool's session). `symbols` and `types` may be null.
   /// `offset` is the KASLR slide.
   Kernel(std::unique_ptr<Memory> memory, VmcoreInfo info, std::vector<CpuStatus> cpu_status,
@@ -80,6 +86,8 @@ class Kernel {
   /// Type by C name: "struct perf_event *", "unsigned long", "u64", "struct list_head [4]". nullptr when not
   /// known.
   const Type* type(std::string_view c_name);
+  /// The type of pointers to `target`, which must be of this kernel.
+  const Type* pointer_to(const Type* target);
   /// An rvalue.
   Object constant(uint64_t value, std::string_view c_type = "unsigned long");
 
@@ -110,6 +118,7 @@ class Kernel {
   Kernel();
   void identify();
   void choose_debug_info(const KernelOptions& options);
+  void prefetch_symbols();
   bool use_recorded_tables();
   void start_recorder();
   const struct PerCpuLayout* per_cpu_layout();

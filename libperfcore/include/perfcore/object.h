@@ -42,6 +42,16 @@ class Object {
 
   /// Address of an lvalue; unread for rvalues.
   Reading<uint64_t> address() const;
+  /// Bits of a bit-field in memory; 0 for everything else.
+  uint32_t bit_field_size() const {
+    const auto* location = std::get_if<Location>(&place_);
+    return location ? location->bit_size : 0;
+  }
+  /// Where a bit-field starts in the byte at its address, 0 the least significant bit.
+  uint8_t bit_offset() const {
+    const auto* location = std::get_if<Location>(&place_);
+    return location ? location->bit_offset : uint8_t{0};
+  }
 
   /// Member by path, "hw.state" or "attr.config" or "events[2]"; pointers to structs are followed first, as
   /// -> does.
