@@ -392,6 +392,17 @@ std::vector<ConsoleReport> console_reports(const KernelLog& log) {
 
 }  // namespace
 
+std::optional<CounterMap> leading_counters(Diagnosis& diagnosis, const TriageReport& report,
+                                           UnreadList& unread) {
+  const Finding* leading = report.root_cause() != nullptr ? report.root_cause() : report.defect();
+  if (leading == nullptr || leading->cpus.empty()) return std::nullopt;
+  set_activity("drawing the counters");
+  const auto& cpus = leading->cpus;
+  const bool crashed_here =
+      report.crash.cpu && std::find(cpus.begin(), cpus.end(), *report.crash.cpu) != cpus.end();
+  return make_counter_map(diagnosis.pmu(), crashed_here ? *report.crash.cpu : cpus.front(), unread);
+}
+
 TriageReport make_triage_report(Diagnosis& diagnosis, std::span<const RuleInfo> rules, bool with_counters) {
   TriageReport report;
   UnreadList unread;
@@ -415,17 +426,7 @@ TriageReport make_triage_report(Diagnosis& diagnosis, std::span<const RuleInfo> 
   set_activity("naming the bucket");
   report.signature =
       sign(report.crash, report.findings, rules, console_reports(log), report.system.cpu_vendor);
-  if (with_counters) {
-    const Finding* leading = report.root_cause() != nullptr ? report.root_cause() : report.defect();
-    if (leading != nullptr && !leading->cpus.empty()) {
-      set_activity("drawing the counters");
-      const auto& cpus = leading->cpus;
-      const bool crashed_here =
-          report.crash.cpu && std::find(cpus.begin(), cpus.end(), *report.crash.cpu) != cpus.end();
-      report.counters =
-          make_counter_map(diagnosis.pmu(), crashed_here ? *report.crash.cpu : cpus.front(), unread);
-    }
-  }
+  if (with_counters) report.counters = leading_counters(diagnosis, report, unread);
   unread.add(report.crash.unread);
   if (report.crash.stack.stopped) unread.add(*report.crash.stack.stopped);
   unread.add(report.system.unread);

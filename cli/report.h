@@ -239,6 +239,9 @@ struct TriageReport {
   const Finding* defect() const;
   int exit_code() const;
 };
+/// The counters of the CPU that the leading finding is about; nullopt without such a finding.
+std::optional<CounterMap> leading_counters(Diagnosis& diagnosis, const TriageReport& report,
+                                           UnreadList& unread);
 /// \param with_counters  read the counters of the guilty CPU as well (text only)
 TriageReport make_triage_report(Diagnosis& diagnosis, std::span<const RuleInfo> rules, bool with_counters);
 
