@@ -16,6 +16,7 @@ namespace perfcore::cli {
 struct Options {
   std::vector<std::string> arguments;  ///< positional ones, in order
   std::vector<std::string> debuginfo;
+  std::vector<std::string> rules;  ///< of triage: directories with rules in Python
   bool no_debuginfo = false;
   std::string format = "text";
   std::string color = "auto";

@@ -2,6 +2,7 @@
 #include "analyzers/registry.h"
 #include "commands.h"
 #include "json.h"
+#include "python_rules.h"
 #include "report.h"
 #include "session.h"
 #include "text.h"
@@ -9,6 +10,7 @@
 namespace perfcore::cli {
 
 int run_triage(Session& session) {
+  if (!session.options().rules.empty()) run_triage_in_python(session.options());
   const bool json = session.options().json();
   const auto kernel = session.open(session.options().arguments);
   Diagnosis diagnosis(*kernel);

@@ -229,7 +229,8 @@ std::string report_text(const std::string& text) {
 /// exit code; InputError and others come out as exceptions.
 int triage_command(const py::list& rules, const std::vector<std::string>& dumps,
                    const std::vector<std::string>& debuginfo, bool no_debuginfo, const std::string& format,
-                   const std::string& color, const std::string& output, bool verbose, double time_limit) {
+                   const std::string& color, const std::string& output, bool explain, bool verbose,
+                   double time_limit) {
   cli::Options options;
   options.arguments = dumps;
   options.debuginfo = debuginfo;
@@ -237,6 +238,7 @@ int triage_command(const py::list& rules, const std::vector<std::string>& dumps,
   options.format = format;
   options.color = color;
   options.output = output;
+  options.explain = explain;
   options.verbose = verbose;
   options.time_limit = time_limit;
   cli::install_guard({options.time_limit});
@@ -248,7 +250,8 @@ int triage_command(const py::list& rules, const std::vector<std::string>& dumps,
   }
   const std::vector<RuleInfo> all = rules_with(rules, session);
   return with_diagnosis(session, [&](Diagnosis& diagnosis) {
-    const cli::TriageReport report = cli::make_triage_report(diagnosis, all, !options.json());
+    cli::TriageReport report = cli::make_triage_report(diagnosis, all, !options.json());
+    report.explain = options.explain;
     run.answer(report);
     return report.exit_code();
   });
@@ -273,7 +276,7 @@ void bind_diagnosis(py::module_& module) {
   module.def("_report", &report_text, py::arg("text"), py::call_guard<py::gil_scoped_release>());
   module.def("_triage_command", &triage_command, py::arg("rules"), py::arg("dumps"), py::arg("debuginfo"),
              py::arg("no_debuginfo"), py::arg("format"), py::arg("color"), py::arg("output"),
-             py::arg("verbose"), py::arg("time_limit"));
+             py::arg("explain"), py::arg("verbose"), py::arg("time_limit"));
 }
 
 }  // namespace perfcore::python

@@ -197,6 +197,8 @@ class Triage(_Answer):
     findings: Tuple[Finding, ...] = _tuple_field(Finding)  #: the most important one first
     known: Tuple[Dict[str, Any], ...] = _tuple_field()  #: causes known from elsewhere with the same symptom
     kcsan: Tuple[Dict[str, Any], ...] = _tuple_field()  #: data races in the log, judged
+    signature: str = ""  #: id of the bucket that the crash belongs to
+    bucket: Dict[str, Any] = field(default_factory=dict)  #: why, and which ones are related
     unread: Tuple[Dict[str, Any], ...] = _tuple_field()  #: what could not be read, and why
     text: str = field(default="", init=False, repr=False, compare=False)  #: what the command line prints
     _map: Optional["Pmu"] = field(default=None, init=False, repr=False, compare=False)

@@ -27,12 +27,13 @@ def main(arguments: List[str]) -> int:
     parser.add_argument("--color", default="auto", choices=("auto", "always", "never"))
     parser.add_argument("--output", default="", metavar="FILE")
     parser.add_argument("--time-limit", type=float, default=5, metavar="SECONDS")
+    parser.add_argument("--explain", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args(arguments)
     try:
         return _triage_command(load_rules(*options.rules, installed=True), options.dumps, options.debuginfo,
-                               options.no_debuginfo, options.format, options.color, options.output, options.verbose,
-                               options.time_limit)
+                               options.no_debuginfo, options.format, options.color, options.output, options.explain,
+                               options.verbose, options.time_limit)
     except InputError as error:
         print(f"perfcore: {error}", file=sys.stderr)
         return _EXIT_INPUT
