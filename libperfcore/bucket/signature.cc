@@ -126,6 +126,49 @@ std::vector<std::string> chain_of(const CrashState& crash) {
   return names;
 }
 
+/// Functions of the x86 PMU driver that are one as far as a wild pointer in them is concerned: which of them
+/// has it is a matter of the vendor and of what the compiler inlined.
+struct Family {
+  std::string_view name;  ///< that stands for all: the one all vendors share
+  std::vector<std::string_view> members;
+};
+const std::vector<Family>& families() {
+  static const std::vector<Family> kFamilies = {
+      // x86_pmu_enable_all() and its vendors' forms call x86_pmu.enable() or inline __x86_pmu_enable_event().
+      {"x86_pmu_enable_event",
+       {"x86_pmu_enable_event", "x86_pmu_enable_all", "amd_pmu_enable_event", "amd_pmu_enable_all",
+        "amd_pmu_v2_enable_event", "amd_pmu_v2_enable_all", "core_pmu_enable_event", "core_pmu_enable_all",
+        "intel_pmu_enable_event", "intel_pmu_enable_all", "__intel_pmu_enable_all", "p4_pmu_enable_event",
+        "p4_pmu_enable_all", "knc_pmu_enable_event", "zhaoxin_pmu_enable_event"}},
+  };
+  return kFamilies;
+}
+
+bool is_bad_access(std::string_view crash_class) {
+  return crash_class == "null-deref" || crash_class == "gpf" || crash_class == "page-fault";
+}
+
+/// The function that stands for the guilty one in the key.
+std::string key_function(std::string_view crash_class, const std::string& function) {
+  if (is_bad_access(crash_class))
+    for (const Family& family : families())
+      if (std::find(family.members.begin(), family.members.end(), function) != family.members.end())
+        return std::string(family.name);
+  return function;
+}
+
+/// A general protection fault of which KASAN says that it was a NULL pointer: without KASAN the same bug is a
+/// page fault at the address itself.
+std::string key_class(const ConsoleReport& report) {
+  if (report.kind != "gpf") return report.kind;
+  const bool null_pointer =
+      std::any_of(report.lines.begin(), report.lines.end(), [](const std::string& line) {
+        return line.find("KASAN: null-ptr-deref in range") != line.npos ||
+               line.find("could be caused by NULL-ptr deref") != line.npos;
+      });
+  return null_pointer ? "null-deref" : report.kind;
+}
+
 std::string stack_cause(std::string_view function, std::string_view title) {
   return function.empty() ? fmt::format("title:{}", title) : fmt::format("stack:{}", function);
 }
@@ -150,20 +193,27 @@ void add_chain(Signature* signature, const std::vector<std::string>& chain) {
 
 Signature sign(const ConsoleReport& report) {
   Signature signature;
-  signature.crash_class = report.kind;
+  signature.crash_class = key_class(report);
   signature.title = report.title;
-  signature.cause = stack_cause(report.function, report.title);
+  const std::string function = key_function(signature.crash_class, report.function);
+  signature.cause = stack_cause(function, report.title);
   signature.partial = !report.corrupted.empty();
   finish(&signature);
   const std::vector<std::string> chain = chain_of(report);
   add_chain(&signature, chain);
   if (!report.frames.empty() && !report.frames.front().module.empty())
     signature.facets["module"] = report.frames.front().module;
-  signature.why.push_back(fmt::format("class {}: \"{}\"", report.kind, report.headline));
+  signature.why.push_back(
+      fmt::format("class {}: \"{}\"{}", signature.crash_class, report.headline,
+                  signature.crash_class == report.kind ? "" : ", a NULL pointer by KASAN"));
   signature.why.push_back(report.function.empty()
                               ? "no function to blame: the title is the cause"
                               : fmt::format("cause {}: the function to blame by the trace{}", signature.cause,
                                             chain.empty() ? "" : " (" + signature.facets["frames"] + ")"));
+  if (function != report.function)
+    signature.why.push_back(
+        fmt::format("{}() counts as {}(): which of them it hits depends on the vendor and on inlining",
+                    report.function, function));
   if (signature.partial) signature.why.push_back("partial: " + report.corrupted);
   signature.why.push_back(
       "Another class or another guilty function makes another bucket; callers, offsets, CPU, task, "
@@ -175,7 +225,7 @@ Signature sign(const CrashState& crash, std::span<const Finding> findings, std::
                std::span<const ConsoleReport> reports, std::string_view vendor) {
   Signature signature;
   signature.crash_class = crash.crash_class;
-  const std::string function = normalised_function(crash.function);
+  const std::string function = key_function(crash.crash_class, normalised_function(crash.function));
   const ConsoleReport* report = report_of(crash, reports);
   const Finding* finding = leading(crash, findings);
   const RuleInfo* rule = finding ? rule_of(*finding, rules) : nullptr;

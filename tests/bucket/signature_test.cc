@@ -125,5 +125,29 @@ TEST(Signature, SuffixesOfCompilersAreNoOtherBug) {
   EXPECT_NE(sign(report).id, sign(other).id);
 }
 
+TEST(Signature, ANullPointerIsOneWithAndWithoutKasan) {
+  ConsoleReport plain;
+  plain.kind = "null-deref";
+  plain.function = "x86_pmu_enable_event";
+  ConsoleReport kasan = plain;
+  kasan.kind = "gpf";
+  kasan.lines = {"KASAN: null-ptr-deref in range [0x0000000000000198-0x000000000000019f]"};
+  EXPECT_EQ(sign(plain).id, sign(kasan).id);
+  kasan.lines = {"KASAN: maybe wild-memory-access in range [0xdead000000000110-0xdead000000000117]"};
+  EXPECT_NE(sign(plain).id, sign(kasan).id);
+}
+
+TEST(Signature, VendorsAndInliningAreNoOtherBug) {
+  ConsoleReport one;
+  one.kind = "null-deref";
+  one.function = "amd_pmu_enable_all";
+  ConsoleReport other = one;
+  other.function = "x86_pmu_enable_event";
+  EXPECT_EQ(sign(one).id, sign(other).id);
+  // A warning is about the very function that it stands in.
+  one.kind = other.kind = "warning";
+  EXPECT_NE(sign(one).id, sign(other).id);
+}
+
 }  // namespace
 }  // namespace perfcore
