@@ -11,7 +11,7 @@ import subprocess
 from . import LabError
 
 GUEST = pathlib.Path(__file__).resolve().parent.parent / "guest"
-PROGRAMS = ("pmu",)
+PROGRAMS = ("pmu", "auxtrace")
 
 
 class Archive:

@@ -13,7 +13,6 @@ from . import LabError, Skip, elf
 from .btf import Btf
 
 MODULES = ("qemu_fw_cfg",)  # lets the guest hand VMCOREINFO to QEMU
-PROBED = ("x86_pmu_start", "x86_pmu_enable")
 
 
 def _unpack_zstd(data):
@@ -126,31 +125,44 @@ class Kernel:
         return [line.split("\t", 1)[1].strip() for line in result.stdout.splitlines() if re.match(r"^ *[0-9a-f]+:\t", line)]
 
     @functools.cached_property
-    def null_events_code(self):
-        """Whether the code has the defect of CVE-2026-23435: x86_pmu_start() does not store events[idx] itself, and
-        x86_pmu_enable() stores it only after its PERF_HES_ARCH test. Read from the machine code, not from versions."""
+    def code(self):
+        """What this kernel's machine code says of the defects that scenarios need; never told from versions.
+        null_events: CVE-2026-23435. ibs_race: perf_ibs_start() does not disable the hardware first (1b044ff3c17e)."""
         path = self.directory / "code.json"
-        if path.exists():
-            return json.loads(path.read_text(encoding="utf-8"))["null-events"]
-        store = re.compile(r"mov +%r\w+,(?:0x0)?\(%r\w+,%r\w+,8\)")
-        if any(store.search(line) for line in self.disassemble("x86_pmu_start")):
-            vulnerable = False
-        else:
-            lines = self.disassemble("x86_pmu_enable")
-            tests = [i for i, line in enumerate(lines) if re.search(r"test[bl]? +\$0x4,", line)]
-            stores = [i for i, line in enumerate(lines) if store.search(line)]
-            if not stores or not tests:
-                raise LabError(f"{self.release}: x86_pmu_enable() is unlike any known: {len(stores)} stores to events[], "
-                               f"{len(tests)} tests of PERF_HES_ARCH")
-            # The store precedes the last test where it was moved up (8d5fae601126), and follows it where not.
-            vulnerable = not any(store < tests[-1] for store in stores)
-        path.write_text(json.dumps({"null-events": vulnerable}), encoding="utf-8")
-        return vulnerable
+        if not path.exists():
+            facts = {"null_events": _has_null_events(self), "ibs_race": _has_ibs_race(self)}
+            path.write_text(json.dumps(facts), encoding="utf-8")
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _has_null_events(kernel):
+    """x86_pmu_start() does not store events[idx] itself, and x86_pmu_enable() stores it only after it found
+    PERF_HES_ARCH clear."""
+    store = re.compile(r"mov +%r\w+,(?:0x0)?\(%r\w+,%r\w+,8\)")
+    if any(store.search(line) for line in kernel.disassemble("x86_pmu_start")):
+        return False
+    lines = kernel.disassemble("x86_pmu_enable")
+    tests = [i for i, line in enumerate(lines) if re.search(r"test[bl]? +\$0x4,", line)]
+    stores = [i for i, line in enumerate(lines) if store.search(line)]
+    if not stores or not tests:
+        raise LabError(f"{kernel.release}: x86_pmu_enable() is unlike any known: {len(stores)} stores to events[], "
+                       f"{len(tests)} tests of PERF_HES_ARCH")
+    # The fix (8d5fae601126) moved the store before the test.
+    return not any(store < tests[-1] for store in stores)
+
+
+def _has_ibs_race(kernel):
+    """Nothing is written to an MSR before IBS_STARTED is set."""
+    lines = kernel.disassemble("perf_ibs_start")
+    started = next((i for i, line in enumerate(lines) if re.match(r"lock or[bl] +\$0x2,", line)), None)
+    if started is None:
+        raise LabError(f"{kernel.release}: perf_ibs_start() sets no IBS_STARTED that is known")
+    return not any(re.search(r"wrmsr|call +\*", line) for line in lines[:started])
 
 
 def vulnerable_kernels(packages):
     """Kernels on offer that may have the defect of null-events, most recent first. Which do is for their code to say
-    (Kernel.null_events_code); upstream's range only saves downloading all the others."""
+    (Kernel.code); upstream's range only saves downloading all the others."""
     def suspected(release):
         version = [int(n) for n in re.match(r"(\d+)\.(\d+)\.(\d+)", release).groups()]
         return [6, 17, 13] <= version < [6, 18] or [6, 18, 2] <= version < [6, 18, 20] or [6, 19] <= version < [6, 19, 10]
@@ -160,7 +172,7 @@ def vulnerable_kernels(packages):
 def first_vulnerable(packages):
     for release in vulnerable_kernels(packages):
         kernel = Kernel(packages, release)
-        if kernel.null_events_code:
+        if kernel.code["null_events"]:
             return kernel
     raise Skip("no kernel with the defect of null-events is offered any more; "
                "testdata/null-events-*.vmcore is a dump of one")

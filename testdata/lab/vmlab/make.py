@@ -22,13 +22,13 @@ def choose_kernel(packages, scenario, spec):
 
 
 def _run(scenario, kernel, directory, formats, options):
-    archive = scenario.archive(kernel) if hasattr(scenario, "archive") else None
+    archive = scenario.archive(kernel) if hasattr(scenario, "archive") else None  # of the default user space
     with Guest(kernel, archive=archive, **{**scenario.GUEST, **options}) as guest:
         try:
             guest.boot(scenario.HOOKS)
             outcome = scenario.run(guest)
             if hasattr(scenario, "collect"):
-                found, files = scenario.collect(guest, directory, outcome)
+                found, files = scenario.collect(guest, directory)
             else:
                 guest.halt()
                 guest.restore()
@@ -60,7 +60,7 @@ def make(packages, name, spec=None, *, directory, formats=("kdump",), kaslr=True
                 raise
             say(f"{name}: attempt {attempt}: {error}")
     found.update(name=f"{name}-{kernel.version}", scenario=name, how=outcome.how, expect=outcome.expect,
-                 expect_crash=outcome.crash, null_events_code=kernel.null_events_code, **outcome.facts)
+                 expect_crash=outcome.crash, code=kernel.code, **outcome.facts)
     (directory / "truth.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     files = ", ".join(f"{file} ({(directory / file).stat().st_size >> 20} MB)" for file in found["files"])
     say(f"{name}: {directory}/{files} and truth.json in {time.monotonic() - started:.0f} s")

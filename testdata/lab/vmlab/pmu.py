@@ -7,11 +7,13 @@ each injected NMI finds every active counter at 0, "overflowed", so that it samp
 unthrottles. All code patches are taken back before the dump."""
 
 import struct
+import time
 
 from . import LabError
 
 ENDBR64 = b"\xf3\x0f\x1e\xfa"
 NOP5 = b"\x0f\x1f\x44\x00\x00"
+NOP6 = b"\x66\x0f\x1f\x44\x00\x00"
 RETURN_TRUE = b"\xb8\x01\x00\x00\x00\xc3"
 RETURN_0 = b"\x31\xc0\xc3"
 RDPMC, RDMSR = b"\x0f\x33", b"\x0f\x32"
@@ -60,10 +62,8 @@ def ibs(guest):
         code = guest.stub.read(address, size)
         at = code.find(MOV_EDI_IBSCTL)
         while at >= 0:
-            # 10 bytes: mov $msr,%edi and the read that follows (a call, direct or of pv_ops, with padding).
-            guest.patch(address + at, IBSCTL_VALID + NOP5, f"IBSCTL reads 0x101 in {function}()+{at:#x}")
-            if code[at + 5:at + 7] == b"\xff\x15":  # call *pv_ops.cpu.read_msr(%rip) is 6 bytes
-                guest.patch(address + at + 10, b"\x90", "its last byte")
+            # The read that follows is 6 bytes: call *pv_ops.cpu.read_msr(%rip), or what boot made of it.
+            guest.patch(address + at, IBSCTL_VALID + NOP6, f"IBSCTL reads 0x101 in {function}()+{at:#x}")
             found += 1
             at = code.find(MOV_EDI_IBSCTL, at + 5)
     if not found:
@@ -72,7 +72,6 @@ def ibs(guest):
 
 def storm(guest, seconds):
     """Injects NMIs as fast as QEMU takes them; how many."""
-    import time
     end, count = time.monotonic() + seconds, 0
     while time.monotonic() < end:
         guest.nmi()

@@ -30,7 +30,7 @@ def rule(name, verdict, stage, cause=False, cpus=None):
 
 def nothing_wrong(kernel):
     """What a diagnosis must say of a PMU that works."""
-    null_events = rule(NULL_EVENTS, "latent", "latent") if kernel.null_events_code else rule(NULL_EVENTS, "not-applicable", "none")
+    null_events = rule(NULL_EVENTS, "latent", "latent") if kernel.code["null_events"] else rule(NULL_EVENTS, "not-applicable", "none")
     return [null_events, rule(CORRUPTION, "not-applicable", "none")]
 
 

@@ -8,7 +8,7 @@ SUMMARY = "a NULL written into events[] from outside, NMI oops: looks like null-
 
 
 def suits(kernel):
-    return "its code has the defect of null-events, so that nobody could tell the two apart" if kernel.null_events_code else None
+    return "its code has the defect of null-events, so that nobody could tell the two apart" if kernel.code["null_events"] else None
 
 
 def run(guest):

@@ -8,7 +8,7 @@ SUMMARY = "thousands of NMIs over events of every kind, panic by sysrq-c"
 
 
 def suits(kernel):
-    return "its code may crash in the storm; that is null-events" if kernel.null_events_code else None
+    return "its code may crash in the storm; that is null-events" if kernel.code["null_events"] else None
 
 
 def run(guest):

@@ -13,7 +13,7 @@ PATIENCE = 90  # seconds of NMIs; usually one is enough
 
 
 def suits(kernel):
-    return None if kernel.null_events_code else "its x86_pmu_start() or x86_pmu_enable() does not have the defect"
+    return None if kernel.code["null_events"] else "its x86_pmu_start() or x86_pmu_enable() does not have the defect"
 
 
 def run(guest):
