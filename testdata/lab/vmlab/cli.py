@@ -5,7 +5,7 @@ import argparse
 import pathlib
 import sys
 
-from . import LabError, Skip, dump, scenarios
+from . import LabError, Skip, dump, refresh, scenarios
 from .kernel import Kernel, vulnerable_kernels
 from .make import make
 from .packages import Packages, default_cache
@@ -42,6 +42,10 @@ def _fetch(packages, arguments):
             print(kernel.debug_vmlinux())
 
 
+def _refresh(packages, arguments):
+    refresh.refresh(packages, arguments.perfcore, arguments.name, pathlib.Path(arguments.output), arguments.install)
+
+
 def parser():
     top = argparse.ArgumentParser(prog="lab", description="Makes vmcores of real Debian kernels in QEMU, on demand.")
     top.add_argument("--cache", default=default_cache(), help="packages, kernels and tools (default: %(default)s)")
@@ -60,6 +64,12 @@ def parser():
     command.add_argument("kernel", nargs="+")
     command.add_argument("--debug", action="store_true", help="also vmlinux with debug info (1 GB to fetch)")
     command.set_defaults(run=_fetch)
+    command = commands.add_parser("refresh", help="make the bundled dumps of testdata/ again and show what changed")
+    command.add_argument("name", nargs="*", help="of a bundled dump (default: all)")
+    command.add_argument("--perfcore", default=refresh.default_tool(), help="the tool that extracts (default: %(default)s)")
+    command.add_argument("--install", action="store_true", help="replace those in testdata/ whose kernel is still the same")
+    command.add_argument("-o", "--output", metavar="DIR", default="refreshed", help="default: ./%(default)s")
+    command.set_defaults(run=_refresh)
     return top
 
 
