@@ -144,6 +144,7 @@ static void shift(int cpu, int group)
 		spin(3); /* NMIs arrive: B overflows, is throttled */
 		close(fd_a);
 		fd_c = open_event(c); /* everything is assigned anew: B moves */
+		getppid(); /* where a debugger may wait for this moment */
 		spin(12); /* a tick unthrottles B */
 		close(fd_c);
 		if (group)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A guest: QEMU running a Debian kernel, with a shell on its first serial line and a debugger on its CPUs."""
 
+import ctypes
 import gzip
 import os
 import pathlib
 import re
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -22,6 +24,11 @@ KERNEL_TEXT = range(0xFFFFFFFF80000000, 0xFFFFFFFFC0000000)
 KERNEL_ALIGNMENT = 0x200000
 LARGEST_TEXT_OFFSET = 24 * KERNEL_ALIGNMENT
 BOOT_TIMEOUT = 300  # seconds, under TCG on a loaded machine
+
+
+def _die_with_parent():
+    """Between fork and exec: a guest must not outlive a lab that was killed (prctl(PR_SET_PDEATHSIG, SIGTERM))."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 class Guest:
@@ -53,7 +60,7 @@ class Guest:
                  "-chardev", f"socket,id=serial,path={sockets['serial']},server=on,wait=off", "-serial", "chardev:serial",
                  "-serial", f"file:{self.directory}/second", "-qmp", f"unix:{sockets['qmp']},server=on,wait=off",
                  "-gdb", f"unix:{sockets['gdb']},server=on,wait=off", "-S"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent)
         try:
             end = time.monotonic() + 30
             while not all(path.exists() for path in sockets.values()):
@@ -168,10 +175,10 @@ class Guest:
     def resume(self):
         self.stub.resume()
 
-    def run_to(self, address, timeout=60):
-        """Runs until a CPU is at `address`; selects and returns it."""
+    def run_to(self, address, timeout=60, only=()):
+        """Runs (of the CPUs `only` those) until one is at `address`; selects and returns it."""
         self.stub.add_breakpoint(address)
-        self.stub.resume()
+        self.stub.resume(*only)
         end = time.monotonic() + timeout
         while True:
             cpu = self.stub.wait(0.3)
