@@ -14,6 +14,7 @@
 #include "analyzers/registry.h"
 #include "perfcore/code.h"
 #include "perfcore/ibs.h"
+#include "perfcore/members.h"
 
 namespace perfcore {
 namespace {
@@ -85,7 +86,7 @@ IbsProbe probe_ibs(Kernel& kernel) {
     return probe;
   }
   const Type* type = kernel.type("struct cpu_perf_ibs");
-  const auto state = type ? TypeSource::find_member(type, "state") : std::nullopt;
+  const auto state = type ? find_member(kernel, type, "state") : std::nullopt;
   const IbsStates states = ibs_states(kernel);
   if (!state) {
     probe.reason = "struct cpu_perf_ibs is not known";

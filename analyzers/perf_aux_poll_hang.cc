@@ -14,6 +14,7 @@
 #include "analyzers/pmu_evidence.h"
 #include "analyzers/registry.h"
 #include "perfcore/code.h"
+#include "perfcore/members.h"
 #include "perfcore/perf_events.h"
 
 namespace perfcore {
@@ -85,7 +86,7 @@ const std::vector<std::string>& remedy() {
 
 std::optional<int64_t> pending_disable_offset(Kernel& kernel) {
   const Type* event = kernel.type("struct perf_event");
-  const auto member = event ? TypeSource::find_member(event, "pending_disable") : std::nullopt;
+  const auto member = event ? find_member(kernel, event, "pending_disable") : std::nullopt;
   return member ? std::optional(static_cast<int64_t>(member->byte_offset())) : std::nullopt;
 }
 
@@ -293,7 +294,7 @@ class AuxHang {
   Reading<bool> has_timer(const Object& task) {
     const auto wakeup = kernel_.symbols().find("hrtimer_wakeup");
     const Type* sleeper = kernel_.type("struct hrtimer_sleeper");
-    const auto function = sleeper ? TypeSource::find_member(sleeper, "timer.function") : std::nullopt;
+    const auto function = sleeper ? find_member(kernel_, sleeper, "timer.function") : std::nullopt;
     if (!wakeup || !function) return Unread{UnreadReason::kNoSymbol, 0, "hrtimer_wakeup", ""};
     const Reading<uint64_t> stack = task.member("stack").u64();
     const Reading<uint64_t> sp = task.member("thread.sp").u64();

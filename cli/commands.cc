@@ -190,8 +190,13 @@ const std::vector<Command>& table() {
        "missing.",
        1,
        "which dump? Give a vmcore, or a directory such as /var/crash/202611200419",
-       {},
-       {{"perfcore info vmcore", "what is this file?"}},
+       {{"--compat", "",
+         "Tell instead which types, members and symbols each rule asked this kernel for, and under which "
+         "name the "
+         "kernel has them. What is asked depends on the state of the dump.",
+         &Options::compat}},
+       {{"perfcore info vmcore", "what is this file?"},
+        {"perfcore info vmcore --compat", "does perfcore know this kernel's structures?"}},
        {kExitDone, kExitUsage, kExitInput, kExitInternal},
        run_info},
       {"extract",

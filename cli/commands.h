@@ -27,6 +27,7 @@ struct Options {
   bool redact = false;
   bool explain = false;
   bool jsonl = false;
+  bool compat = false;  ///< of info
   bool version = false;    ///< without a command
   std::string man;         ///< without a command: the man page of this command
   std::string completion;  ///< without a command: "bash"

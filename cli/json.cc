@@ -373,6 +373,22 @@ std::string to_json(const InfoReport& report) {
                {"unread", to_json_value(report.unread)}});
 }
 
+std::string to_json(const CompatReport& report) {
+  Json rules = Json::array();
+  for (const RuleCompatibility& rule : report.rules) {
+    Json needs = Json::array();
+    for (const NameNeed& need : rule.needs)
+      needs.push_back(
+          {{"kind", to_string(need.kind)}, {"name", need.name}, {"found_as", text(need.found_as)}});
+    rules.push_back({{"rule", rule.rule}, {"not_run", text(rule.not_run)}, {"needs", needs}});
+  }
+  return dump({{"schema", "perfcore.info-compat/1"},
+               {"dump", to_json_value(report.dump)},
+               {"kernel", to_json_value(report.kernel)},
+               {"rules", rules},
+               {"unread", to_json_value(report.unread)}});
+}
+
 std::string to_json(const PrintReport& report) {
   Json results = Json::array();
   for (const PrintedExpression& printed : report.results)

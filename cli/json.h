@@ -19,6 +19,7 @@ std::string to_json(const CpuReport& report);
 std::string to_json(const ModuleReport& report);
 std::string to_json(const EventReport& report);
 std::string to_json(const InfoReport& report);
+std::string to_json(const CompatReport& report);
 std::string to_json(const PrintReport& report);
 std::string to_json(const KernelLog& log);
 std::string to_json(const CheckReport& report);

@@ -319,6 +319,13 @@ InfoReport make_info_report(Diagnosis& diagnosis) {
   return report;
 }
 
+CompatReport make_compat_report(Kernel& kernel) {
+  UnreadList unread;
+  CompatReport report{dump_facts(kernel), kernel_facts(kernel, unread), {}, {}};
+  report.unread = unread.items();
+  return report;
+}
+
 PrintReport make_print_report(Kernel& kernel, std::span<const std::string> expressions) {
   set_activity("evaluating the expressions");
   PrintReport report;
@@ -352,9 +359,9 @@ VersionInfo make_version_info() {
            "perfcore.show-event/1",    "perfcore.show-ibs/1",     "perfcore.show-events/1",
            "perfcore.show-contexts/1", "perfcore.show-buffers/1", "perfcore.show-tasks/1",
            "perfcore.addr/1",          "perfcore.type/1",         "perfcore.log/1",
-           "perfcore.print/1",         "perfcore.info/1",         "perfcore.extract/1",
-           "perfcore.record/1",        "perfcore.rules/1",        "perfcore.rule/1",
-           "perfcore.version/1"}};
+           "perfcore.print/1",         "perfcore.info/1",         "perfcore.info-compat/1",
+           "perfcore.extract/1",       "perfcore.record/1",       "perfcore.rules/1",
+           "perfcore.rule/1",          "perfcore.version/1"}};
 }
 
 const Finding* TriageReport::root_cause() const {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "analyzers/catalogue.h"
+#include "perfcore/compat.h"
 #include "perfcore/diagnosis.h"
 #include "perfcore/invariants.h"
 #include "perfcore/nmi.h"
@@ -204,6 +205,16 @@ struct InfoReport {
   std::vector<Unread> unread;
 };
 InfoReport make_info_report(Diagnosis& diagnosis);
+
+/// info --compat
+struct CompatReport {
+  DumpFacts dump;
+  KernelFacts kernel;
+  std::vector<RuleCompatibility> rules;
+  std::vector<Unread> unread;
+};
+/// Without the rules.
+CompatReport make_compat_report(Kernel& kernel);
 
 struct PrintedExpression {
   std::string expression;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <set>
 
 #include "class_words.h"
@@ -633,6 +634,46 @@ void render(TextWriter& out, const EventReport& report) {
     const size_t end = std::min(rest.find('\n'), rest.size());
     out.line(rest.substr(0, end));
     rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  render_unread(out, report.unread, kTriageUnread);
+}
+
+void render(TextWriter& out, const CompatReport& report) {
+  constexpr size_t kNames = 10;
+  out.paragraph(Text{
+      {fmt::format("{}: ", report.kernel.release.empty() ? "kernel" : report.kernel.release), Style::kStrong},
+      {fmt::format("what each rule asked for, with types from {} and symbols from {}", report.kernel.types,
+                   report.kernel.symbols)}});
+  for (const RuleCompatibility& rule : report.rules) {
+    const auto found = std::count_if(rule.needs.begin(), rule.needs.end(),
+                                     [](const NameNeed& need) { return !need.found_as.empty(); });
+    out.heading(rule.rule, fmt::format("{} of {} names found", found, rule.needs.size()));
+    if (!rule.not_run.empty()) out.field("not run", Text{{rule.not_run, Style::kWarn}}, kNames, 2);
+    // Members under their type; the rest by kind.
+    std::map<std::string, std::vector<std::string>> members;
+    std::vector<std::string> types, symbols, absent;
+    for (const NameNeed& need : rule.needs) {
+      if (need.found_as.empty()) {
+        absent.push_back(need.name);
+        continue;
+      }
+      const std::string name =
+          need.found_as == need.name ? need.name : fmt::format("{} (as {})", need.name, need.found_as);
+      if (need.kind == NameNeed::Kind::kType) types.push_back(name);
+      if (need.kind == NameNeed::Kind::kSymbol) symbols.push_back(name);
+      if (need.kind == NameNeed::Kind::kMember) {
+        const size_t dot = name.find('.');
+        members[name.substr(0, dot)].push_back(name.substr(dot + 1));
+      }
+    }
+    const auto list = [&](std::string_view label, const std::vector<std::string>& names, size_t width) {
+      if (!names.empty()) out.field(label, fmt::format("{}", fmt::join(names, ", ")), width, 2);
+    };
+    list("types", types, kNames);
+    for (const auto& [type, names] : members)
+      out.paragraph(fmt::format("{}: {}", type, fmt::join(names, ", ")), 2, 4);
+    list("symbols", symbols, kNames);
+    list("absent", absent, kNames);
   }
   render_unread(out, report.unread, kTriageUnread);
 }

@@ -19,6 +19,7 @@ void render(TextWriter& out, const CpuReport& report);
 void render(TextWriter& out, const ModuleReport& report);
 void render(TextWriter& out, const EventReport& report);
 void render(TextWriter& out, const InfoReport& report);
+void render(TextWriter& out, const CompatReport& report);
 void render(TextWriter& out, const PrintReport& report);
 void render(TextWriter& out, const KernelLog& log);
 void render(TextWriter& out, const CheckReport& report);

@@ -4,6 +4,7 @@
 #include "kernel/code_decode.h"
 #include "kernel/code_facts.h"
 #include "kernel/null_events_probe.h"
+#include "perfcore/members.h"
 
 namespace perfcore {
 namespace {
@@ -27,7 +28,7 @@ std::optional<NullEventsLayout> find_layout(Kernel& kernel, std::string* missing
   layout.cpu_hw_events = kernel.type("struct cpu_hw_events");
   layout.perf_event = kernel.type("struct perf_event");
   const auto range = [&](const Type* type, const char* path, NullEventsLayout::Range* out) {
-    const auto member = type ? TypeSource::find_member(type, path) : std::nullopt;
+    const auto member = type ? find_member(kernel, type, path) : std::nullopt;
     if (!member || !member->type) {
       *missing = path;
       return false;

@@ -8,6 +8,7 @@
 
 #include "kernel/synthetic_types.h"
 #include "perfcore/kernel.h"
+#include "perfcore/members.h"
 
 namespace perfcore {
 namespace {
@@ -76,7 +77,7 @@ Object Object::step(std::string_view name) const {
   if (type && type->kind == TypeKind::kPointer) return deref().step(name);
   const std::string path =
       pointee_of_.empty() ? postfix_operand(expression_) + "." : postfix_operand(pointee_of_) + "->";
-  const auto found = TypeSource::find_member(type_, name);
+  const auto found = find_member(*kernel_, type_, name);
   if (!found || !found->type) {
     if (const auto unknown = type ? type->source->unknown_members(*type) : std::nullopt)
       return of_unread(*kernel_, Unread{unknown->reason, 0, path + std::string(name), unknown->path});
@@ -115,7 +116,7 @@ bool Object::has_member(std::string_view path) const {
   if (unread()) return false;
   const Type* type = type_->strip();
   if (type && type->kind == TypeKind::kPointer) type = type->target();
-  return type && TypeSource::find_member(type, path).has_value();
+  return type && find_member(*kernel_, type, path).has_value();
 }
 
 Object Object::index(int64_t i) const {
@@ -197,7 +198,7 @@ Object Object::cast(std::string_view type_name) const {
 Object Object::container_of(std::string_view type_name, std::string_view path) const {
   if (unread()) return *this;
   const Type* type = kernel_->type(type_name);
-  const auto member = type ? TypeSource::find_member(type, path) : std::nullopt;
+  const auto member = type ? find_member(*kernel_, type, path) : std::nullopt;
   if (!member) return fail(UnreadReason::kNoMember, fmt::format("{} has no member {}", type_name, path));
   const Reading<uint64_t> pointer = u64();
   if (!pointer.has_value()) return of_unread(*kernel_, pointer.unread());
@@ -328,7 +329,7 @@ ListWalk list_entries(const Object& head, std::string_view type_name, std::strin
   Kernel& kernel = head.kernel();
   const Type* list_head = kernel.type("struct list_head");
   const Type* type = kernel.type(type_name);
-  const auto member = type ? TypeSource::find_member(type, link) : std::nullopt;
+  const auto member = type ? find_member(kernel, type, link) : std::nullopt;
   Object start = head;
   if (!head.unread() && head.type()->strip() && head.type()->strip()->kind == TypeKind::kPointer)
     start = head.deref();

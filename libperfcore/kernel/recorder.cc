@@ -127,6 +127,18 @@ std::vector<InlinedCall> TypeRecorder::inlined_at(uint64_t link_address) {
   return calls;
 }
 
+std::map<std::pair<TypeKind, std::string>, bool> TypeRecorder::asked_types() const {
+  std::map<std::pair<TypeKind, std::string>, bool> asked;
+  for (const auto& [name, found] : found_) asked[name] = found.has_value();
+  return asked;
+}
+
+void TypeRecorder::note_member(const Type& type, std::string_view name, bool found) {
+  const bool aggregate = type.kind == TypeKind::kStruct || type.kind == TypeKind::kUnion;
+  if (aggregate && !type.name.empty())
+    asked_members_.try_emplace({type.to_string(), std::string(name)}, found);
+}
+
 std::vector<Member> TypeRecorder::load_members(const Type& type) {
   const Type* inner = inner_of(type);
   looked_into_.insert(inner);

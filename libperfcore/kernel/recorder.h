@@ -86,6 +86,14 @@ class TypeRecorder : public DwarfSource {
   const Type* resolve(uint64_t id) override { return own(inner_->resolve(id)); }
   std::vector<InlinedCall> inlined_at(uint64_t link_address) override;
 
+  /// Types that were asked for by name, and whether there are such.
+  std::map<std::pair<TypeKind, std::string>, bool> asked_types() const;
+  /// Direct members that were looked for, by the type's name ("struct perf_event"), and whether it has them.
+  /// Types without a name are left out.
+  const std::map<std::pair<std::string, std::string>, bool>& asked_members() const { return asked_members_; }
+  /// A direct member was looked for in a type of this source.
+  void note_member(const Type& type, std::string_view name, bool found);
+
   /// Writes the answers and the types that they need. \return how many types
   uint64_t write(RecordWriter& out);
 
@@ -118,6 +126,7 @@ class TypeRecorder : public DwarfSource {
   std::map<std::pair<std::string, uint64_t>, std::optional<Call>> prototypes_;
   std::map<uint64_t, std::optional<Call>> signatures_;
   std::map<uint64_t, std::vector<InlinedCall>> inlined_;
+  std::map<std::pair<std::string, std::string>, bool> asked_members_;
 };
 
 /// What one kernel was asked.

@@ -10,6 +10,7 @@
 
 #include "perfcore/address.h"
 #include "perfcore/code.h"
+#include "perfcore/members.h"
 #include "perfcore/slab.h"
 #include "perfcore/tasks.h"
 
@@ -189,7 +190,7 @@ Reading<bool> UserRegs::in_kernel(Kernel& kernel) {
   for (const char* name : {"x86_user_regs", "ext_regs_buf"})
     if (kernel.symbols().find(name) || kernel.types().percpu_offset(name)) return true;
   const Type* pmu = kernel.type("struct x86_pmu");
-  if (pmu) return TypeSource::find_member(pmu, "ext_regs_mask").has_value();
+  if (pmu) return find_member(kernel, pmu, "ext_regs_mask").has_value();
   // Without the type a symbol table that has data symbols at all is answer enough.
   if (kernel.symbols().find("__per_cpu_offset")) return false;
   return Unread{UnreadReason::kNoType, 0, "x86_user_regs",

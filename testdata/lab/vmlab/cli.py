@@ -5,7 +5,7 @@ import argparse
 import pathlib
 import sys
 
-from . import LabError, Skip, dump, refresh, scenarios
+from . import LabError, Skip, compat, dump, refresh, scenarios
 from .kernel import Kernel, vulnerable_kernels
 from .make import make
 from .packages import Packages, default_cache
@@ -46,6 +46,10 @@ def _refresh(packages, arguments):
     refresh.refresh(packages, arguments.perfcore, arguments.name, pathlib.Path(arguments.output), arguments.install)
 
 
+def _compat_table(packages, arguments):
+    compat.write(packages, arguments.perfcore, arguments.kernel or compat.SERIES, arguments.output)
+
+
 def parser():
     top = argparse.ArgumentParser(prog="lab", description="Makes vmcores of real Debian kernels in QEMU, on demand.")
     top.add_argument("--cache", default=default_cache(), help="packages, kernels and tools (default: %(default)s)")
@@ -70,6 +74,11 @@ def parser():
     command.add_argument("--install", action="store_true", help="replace those in testdata/ whose kernel is still the same")
     command.add_argument("-o", "--output", metavar="DIR", default="refreshed", help="default: ./%(default)s")
     command.set_defaults(run=_refresh)
+    command = commands.add_parser("compat-table", help="write docs/kernels.md: what the rules need, and what kernels call it")
+    command.add_argument("kernel", nargs="*", help=f"default: {' '.join(compat.SERIES)}")
+    command.add_argument("--perfcore", default=refresh.default_tool(), help="the tool that tells (default: %(default)s)")
+    command.add_argument("-o", "--output", metavar="FILE", default=refresh.TESTDATA.parent / "docs/kernels.md")
+    command.set_defaults(run=_compat_table)
     return top
 
 
