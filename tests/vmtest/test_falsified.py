@@ -97,6 +97,14 @@ class Falsified(unittest.TestCase):
         other["cpus"][0]["active_mask"] = falsified(other["cpus"][0]["active_mask"])
         self.assertEqual(len(compare.two_answers(answer, other)), 1)
 
+    def test_another_verdict_or_bucket(self):
+        path, _ = self.dumps[-1]
+        _, answer = ask("triage", path)
+        one = compare.verdicts(answer)
+        self.assertEqual(compare.two_answers(one, compare.verdicts(copy.deepcopy(answer))), [])
+        for change in ({"signature": "pc1-another"}, {"findings": answer["findings"][1:]}):
+            self.assertTrue(compare.two_answers(one, compare.verdicts({**answer, **change})))
+
 
 if __name__ == "__main__":
     unittest.main()

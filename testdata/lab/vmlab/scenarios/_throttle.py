@@ -7,7 +7,7 @@ from .. import LabError, truth
 from . import CORRUPTION, LIVE, NULL_EVENTS, Outcome, nothing_wrong, rule
 
 STOPPED, ARCH = 1, 4  # PERF_HES_*
-PATIENCE = 60  # seconds
+PATIENCE = 120  # seconds
 WAY_TO_THE_MOVE = ("perf_install_in_context", "smp_call_function_single", "remote_function", "__perf_install_in_context")
 
 
