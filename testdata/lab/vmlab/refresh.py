@@ -25,13 +25,11 @@ BUNDLED = (
 )
 
 
-def _kernel_spec(packages, version):
-    """The bundled kernel if the archive still has it, else the newest of its series. 6.1.192 is an upstream version that
-    Debian's 6.1 packages carry as theirs, not in the release."""
-    for release in packages.kernels():
-        if release.startswith(f"{version}+") or packages.available[packages.image_package(release)].startswith(f"{version}-"):
-            return release
-    return ".".join(version.split(".")[:2])
+def _kernel_spec(packages, name, version):
+    """The bundled dump's own kernel if the archive still has it, else the newest of its series."""
+    truth = json.loads((TESTDATA / f"{name}-{version}.truth.json").read_text(encoding="utf-8"))
+    release = truth["kernel_release"]
+    return release if release in packages.kernels() else ".".join(version.split(".")[:2])
 
 
 def _ask(tool, *arguments):
@@ -61,7 +59,7 @@ def _changes(old, new):
 
 def refresh_one(packages, tool, name, version, scenario, directory, say):
     """Makes NAME-VERSION.vmcore and .truth.json in `directory` and says what differs from the bundled ones."""
-    kernel = choose_kernel(packages, scenarios.load(scenario), _kernel_spec(packages, version))
+    kernel = choose_kernel(packages, scenarios.load(scenario), _kernel_spec(packages, name, version))
     upstream = packages.available[packages.image_package(kernel.release)].split("-")[0]
     stem = f"{name}-{upstream}"
     with tempfile.TemporaryDirectory(prefix="perfcore-lab-") as scratch:
