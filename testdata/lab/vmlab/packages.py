@@ -86,10 +86,11 @@ class Packages:
         (self.apt / "sources.list").write_text(
             "".join(f"deb {signed}{mirrors[archive]} {suite} main\n" for archive, suite in SUITES), encoding="utf-8")
         try:
-            self._run("apt-get", "update")
+            self._run("apt-get", "update", "-o", "APT::Update::Error-Mode=any")
         except LabError as error:
             if not any((self.apt / "lists").glob("*Packages*")):
                 raise Skip(f"the package lists cannot be fetched: {error}") from error
+            return  # yesterday's will do
         stamp.touch()
         self.__dict__.pop("available", None)
 
@@ -144,7 +145,10 @@ class Packages:
             partial = self.debs / "partial"
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            self._run("apt-get", "download", f"{name}={version}", cwd=partial)  # verifies the archive's hash
+            try:
+                self._run("apt-get", "download", f"{name}={version}", cwd=partial)  # verifies the archive's hash
+            except LabError as error:
+                raise Skip(f"{name} cannot be fetched: {error}") from error
             for path in partial.glob("*.deb"):
                 path.rename(self.debs / path.name)
             found = sorted(self.debs.glob(pattern))
