@@ -22,7 +22,7 @@ def build(kernel, name):
     result = subprocess.run(["make", "-s", "-C", headers(kernel), f"M={work}", "modules"], capture_output=True, text=True,
                             env={k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS")}, check=False)
     if result.returncode:
-        raise Skip(f"module {name} does not build for {kernel.release} on this machine: {result.stderr.strip()[-400:]}")
+        raise Skip(f"module {name} does not build for {kernel.release} on this machine: {result.stderr.strip()[:300]}")
     (work / f"{name}.ko").rename(built)
     shutil.rmtree(work)
     return built
