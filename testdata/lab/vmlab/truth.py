@@ -79,6 +79,7 @@ def read(guest):
     for entry in found["cpus"]:
         if guest.has("perf_throttled_count"):
             entry["perf_throttled_count"] = stub.u32(guest.per_cpu("perf_throttled_count", entry["cpu"]))
+    for entry in found["cpus"]:  # last: a selected CPU that never came up maps nothing of the kernel
         stub.select(entry["cpu"])
         registers = stub.registers()
         entry.update(rip=hex(registers["rip"]), rsp=hex(registers["rsp"]))
