@@ -9,5 +9,5 @@ ctest --preset release --parallel "$(nproc)"
 
 # Whatever cannot be done here (no network, no QEMU, no space, no kernel on offer) is skipped with its reason.
 scripts/install-packages.sh lab-packages.txt || echo "vmtest: the packages of scripts/lab-packages.txt could not be installed"
-PERFCORE_VMTEST_DEBUGINFO="${PERFCORE_VMTEST_DEBUGINFO:-cached}" \
+PERFCORE_VMTEST_DEBUGINFO="${PERFCORE_VMTEST_DEBUGINFO:-cached}" PERFCORE_VMTEST_SECONDS=150 PERFCORE_VMTEST_LAB=may-fail \
   exec ctest --test-dir build/release -L vmtest-slice --no-tests=error --verbose
