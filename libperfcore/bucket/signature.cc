@@ -294,6 +294,11 @@ Signature sign(const CrashState& crash, std::span<const Finding> findings, std::
   return signature;
 }
 
+void identify(Signature* signature) {
+  signature->schema = kSignatureSchema;
+  finish(signature);
+}
+
 bool compatible(const Signature& partial, const Signature& complete) {
   if (partial.crash_class != complete.crash_class || partial.schema != complete.schema) return false;
   const auto same = [](std::string_view known, std::string_view other) {

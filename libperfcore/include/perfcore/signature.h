@@ -53,6 +53,10 @@ Signature sign(const CrashState& crash, std::span<const Finding> findings, std::
 /// The signature of a crash of which there is only text.
 Signature sign(const ConsoleReport& report);
 
+/// Gives a signature with class, cause and facts the id and schema of this version: for those that were
+/// stored.
+void identify(Signature* signature);
+
 /// Whether a partial signature may be one of a crash with the complete one: all that it knows is the same.
 /// Two equal signatures are compatible.
 bool compatible(const Signature& partial, const Signature& complete);
