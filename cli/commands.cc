@@ -53,6 +53,14 @@ Option explain_option() {
           &Options::explain};
 }
 
+Option store_option() {
+  return {"--store", "URL",
+          "The store of crashes: a file (SQLite) or postgresql://...; default "
+          "$XDG_STATE_HOME/perfcore/crashes.db "
+          "or ~/.local/state/perfcore/crashes.db.",
+          &Options::store};
+}
+
 const std::vector<Command>& table() {
   static const std::vector<Command> commands = {
       {"triage",
@@ -274,6 +282,48 @@ const std::vector<Command>& table() {
         {"perfcore report --jsonl < texts.jsonl", "many of them"}},
        {kExitDone, kExitUsage, kExitInput, kExitInternal},
        run_report,
+       false},
+      {"batch",
+       "PATH...",
+       "put many crashes into buckets",
+       "Works through files and directories: vmcores, recordings, console text (*.log, *.txt, *dmesg*) and "
+       "JSONL "
+       "files of {\"id\", \"text\"}. Each is read by a process of its own with limits of time and memory, so "
+       "that a damaged dump costs that process only. The crashes go into the store. A batch that was "
+       "stopped goes on where it was: files that were done are passed over until they change.",
+       1,
+       "which dumps? Give files or directories such as /var/crash",
+       {{"--jobs", "N", "Work on this many files at a time; default: one for each CPU.", &Options::jobs},
+        {"--again", "", "Read files that were done before as well.", &Options::again},
+        store_option()},
+       {{"perfcore batch /var/crash", "all crashes of this machine"},
+        {"perfcore batch --jobs 8 --store postgresql://db/crashes /srv/crashes", "of a fleet"},
+        {"perfcore buckets list", "what came of it"}},
+       {kExitDone, kExitUsage, kExitInput, kExitInternal},
+       run_batch},
+      {"buckets",
+       "list|show ID|diff A B|export|rebucket|eval LABELS|dashboard",
+       "show the buckets that batches made",
+       "list: the buckets, those with most crashes first, then the fastest growing; with first and last "
+       "crash, "
+       "kernels, the root cause where it is known, its fix and the releases that have it, and "
+       "\"regression?\" "
+       "where a kernel that has the fix crashed all the same. show: the story, facts and crashes of one. "
+       "diff: "
+       "what tells two apart. export: every crash as one JSON object a line; with --format json all buckets. "
+       "rebucket: compute signatures anew from the stored answers. eval: hold the buckets against labels in "
+       "a "
+       "CSV or JSONL file of crash or path and label. dashboard: write a page of HTML to the directory of "
+       "-o.",
+       1,
+       "what of the buckets? Give list, show ID, diff A B, export, rebucket, eval LABELS or dashboard",
+       {{"--dry-run", "", "Of rebucket: only say what would change.", &Options::dry_run}, store_option()},
+       {{"perfcore buckets list", "all of them"},
+        {"perfcore buckets show pc1-abc", "one, by the beginning of its id"},
+        {"perfcore buckets export > crashes.jsonl", "every crash"},
+        {"perfcore buckets dashboard -o report", "for a browser: report/index.html"}},
+       {kExitDone, kExitUsage, kExitInput, kExitInternal},
+       run_buckets,
        false},
   };
   return commands;

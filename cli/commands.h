@@ -27,7 +27,11 @@ struct Options {
   bool redact = false;
   bool explain = false;
   bool jsonl = false;
-  bool compat = false;  ///< of info
+  bool again = false;
+  bool dry_run = false;
+  double jobs = 0;         ///< 0: one per CPU
+  std::string store;       ///< empty: the default one
+  bool compat = false;     ///< of info
   bool version = false;    ///< without a command
   std::string man;         ///< without a command: the man page of this command
   std::string completion;  ///< without a command: "bash"
@@ -94,5 +98,7 @@ int run_extract(Session& session);
 int run_record(Session& session);
 int run_rules(Session& session);
 int run_report(Session& session);
+int run_batch(Session& session);
+int run_buckets(Session& session);
 
 }  // namespace perfcore::cli

@@ -4,6 +4,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <array>
 #include <type_traits>
 
 #include "json_value.h"
@@ -240,24 +241,45 @@ Json to_json_value(const TextReport& text_report) {
 
 }  // namespace
 
-std::string to_json(const TriageReport& report) {
+std::string to_json(const TriageReport& report, bool compact) {
   Json findings = Json::array();
   for (const Finding& finding : report.findings) findings.push_back(to_json_value(finding));
   Json known = Json::array();
   for (const KnownCause& cause : report.known) known.push_back(to_json_value(cause));
   Json kcsan = Json::array();
   for (const JudgedRace& race : report.races) kcsan.push_back(to_json_value(race));
-  return dump({{"schema", "perfcore.triage/1"},
-               {"dump", to_json_value(report.dump)},
-               {"kernel", to_json_value(report.kernel)},
-               {"system", to_json_value(report.system)},
-               {"crash", to_json_value(report.crash)},
-               {"findings", findings},
-               {"known", known},
-               {"kcsan", kcsan},
-               {"signature", report.signature.id},
-               {"bucket", to_json_value(report.signature)},
-               {"unread", to_json_value(report.unread)}});
+  const Json json = {{"schema", "perfcore.triage/1"},
+                     {"dump", to_json_value(report.dump)},
+                     {"kernel", to_json_value(report.kernel)},
+                     {"system", to_json_value(report.system)},
+                     {"crash", to_json_value(report.crash)},
+                     {"findings", findings},
+                     {"known", known},
+                     {"kcsan", kcsan},
+                     {"signature", report.signature.id},
+                     {"bucket", to_json_value(report.signature)},
+                     {"unread", to_json_value(report.unread)}};
+  return compact ? json.dump(-1, ' ', false, Json::error_handler_t::replace) : dump(json);
+}
+
+std::string to_json(const CounterMap& map) {
+  constexpr std::array kNames = {"unused",  "running",  "held",       "missing",
+                                 "claimed", "mismatch", "no-counter", "unread"};
+  Json cells = Json::object(), events = Json::array();
+  for (const auto& [counter, cell] : map.cells)
+    cells[std::to_string(counter)] = kNames.at(static_cast<size_t>(cell));
+  for (const CounterMap::EventLine& event : map.events)
+    events.push_back({{"counter", plain(event.counter)},
+                      {"address", hex(event.address)},
+                      {"counts", event.counts},
+                      {"state", event.state},
+                      {"throttled", event.throttled},
+                      {"owner", text(event.owner)}});
+  return Json({{"cpu", map.cpu},
+               {"active_mask", hex(map.active_mask)},
+               {"cells", std::move(cells)},
+               {"events", std::move(events)}})
+      .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string to_json(const TextReport& report, bool compact) {

@@ -12,7 +12,10 @@
 
 namespace perfcore::cli {
 
-std::string to_json(const TriageReport& report);
+/// In one line without its end when `compact`.
+std::string to_json(const TriageReport& report, bool compact = false);
+/// In one line.
+std::string to_json(const CounterMap& map);
 std::string to_json(const PmuReport& report);
 std::string to_json(const StackReport& report);
 std::string to_json(const CpuReport& report);

@@ -12,6 +12,7 @@
 #include "guard.h"
 #include "help.h"
 #include "json.h"
+#include "perfcore/store.h"
 #include "report.h"
 #include "session.h"
 #include "text.h"
@@ -87,6 +88,8 @@ int run_command(const Command& command, const Options& options) {
 int run(int argc, char** argv) {
   CLI::App app;
   app.set_help_flag("-h,--help", "");
+  // Arguments of a command that are named as another one ("buckets show") stay arguments.
+  app.require_subcommand(0, 1);
   Options options;
   for (const Option& option : global_options()) add_option(app, option, options);
   const Command* command = nullptr;
@@ -113,6 +116,9 @@ int run(int argc, char** argv) {
   } catch (const UsageError& error) {
     return usage_error(error.what(), command->name);
   } catch (const InputError& error) {
+    fmt::print(stderr, "perfcore: {}\n", printable(error.what()));
+    return kExitInput;
+  } catch (const StoreError& error) {
     fmt::print(stderr, "perfcore: {}\n", printable(error.what()));
     return kExitInput;
   } catch (const std::bad_alloc&) {

@@ -20,12 +20,17 @@ class Progress {
 
   /// \param done, total  bytes
   void report(uint64_t done, uint64_t total);
+  /// Of items, with rate and time left. \param skipped  of those done: cost no time
+  void report_items(uint64_t done, uint64_t total, uint64_t skipped);
 
  private:
+  bool is_due();
+  void draw(uint64_t done, uint64_t total, const std::string& note);
+
   std::string what_;
   bool terminal_;
   bool shown_ = false;
-  std::chrono::steady_clock::time_point next_;
+  std::chrono::steady_clock::time_point begin_, next_;
 };
 
 }  // namespace perfcore::cli

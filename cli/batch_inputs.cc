@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "batch_inputs.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <set>
+
+#include "perfcore/reading.h"
+
+namespace perfcore::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Does the file begin as a dump or recording does? A core of a program begins like a vmcore; that it is none
+/// turns out when it is opened.
+bool looks_like_dump(const std::string& path) {
+  std::array<char, 18> head = {};
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file < 0) return false;
+  const ssize_t got = ::read(file, head.data(), head.size());
+  ::close(file);
+  if (got <= 0) return false;
+  const std::string_view text(head.data(), static_cast<size_t>(got));
+  constexpr char kCore = 4;  // ET_CORE
+  if (text.starts_with("\x7f"
+                       "ELF"))
+    return text.size() >= 18 && text[16] == kCore && text[17] == 0;
+  return text.starts_with("KDUMP   ") || text.starts_with("DISKDUMP") || text.starts_with("makedumpfile") ||
+         text.starts_with("PERFREC");
+}
+
+std::optional<BatchInput::Kind> kind_of(const std::string& path, bool named) {
+  const std::string name = fs::path(path).filename().string();
+  if (name.ends_with(".jsonl")) return BatchInput::Kind::kJsonl;
+  if (looks_like_dump(path)) return BatchInput::Kind::kDump;
+  const bool text = name.ends_with(".log") || name.ends_with(".txt") || name.find("dmesg") != name.npos;
+  if (text) return BatchInput::Kind::kText;
+  // A file that the user named is a dump by intention: why it is none is what the user wants to know.
+  return named ? std::optional(BatchInput::Kind::kDump) : std::nullopt;
+}
+
+bool add(const std::string& path, bool named, std::vector<BatchInput>* inputs) {
+  struct stat status = {};
+  if (::stat(path.c_str(), &status) != 0) {
+    if (named) throw InputError(fmt::format("{}: {}", path, std::strerror(errno)));
+    return false;
+  }
+  if (!S_ISREG(status.st_mode)) {
+    if (named) throw InputError(fmt::format("{}: neither a file nor a directory", path));
+    return false;
+  }
+  const auto kind = kind_of(path, named);
+  if (!kind) return false;
+  constexpr int64_t kNanoseconds = 1'000'000'000;
+  inputs->push_back({*kind,
+                     {path, static_cast<int64_t>(status.st_size),
+                      status.st_mtim.tv_sec * kNanoseconds + status.st_mtim.tv_nsec,
+                      static_cast<int64_t>(status.st_ino), "", ""}});
+  return true;
+}
+
+}  // namespace
+
+std::vector<BatchInput> find_inputs(const std::vector<std::string>& paths) {
+  std::vector<BatchInput> inputs;
+  for (const std::string& path : paths) {
+    std::error_code error;
+    if (!fs::is_directory(path, error)) {
+      add(path, true, &inputs);
+      continue;
+    }
+    fs::recursive_directory_iterator entries(path, fs::directory_options::skip_permission_denied, error);
+    if (error) throw InputError(fmt::format("{}: {}", path, error.message()));
+    for (const fs::recursive_directory_iterator end; entries != end; entries.increment(error)) {
+      if (error) break;
+      std::error_code ignored;
+      if (entries->is_regular_file(ignored)) add(entries->path().string(), false, &inputs);
+    }
+  }
+  std::sort(inputs.begin(), inputs.end(),
+            [](const BatchInput& a, const BatchInput& b) { return a.file.path < b.file.path; });
+  const auto same = [](const BatchInput& a, const BatchInput& b) { return a.file.path == b.file.path; };
+  inputs.erase(std::unique(inputs.begin(), inputs.end(), same), inputs.end());
+  // kdump puts vmcore-dmesg.txt (kexec-tools) or dmesg.DATE (Debian) beside the dump.
+  std::set<fs::path> with_dump;
+  for (const BatchInput& input : inputs)
+    if (input.kind == BatchInput::Kind::kDump) with_dump.insert(fs::path(input.file.path).parent_path());
+  std::erase_if(inputs, [&](const BatchInput& input) {
+    const fs::path path = input.file.path;
+    const std::string name = path.filename().string();
+    return input.kind == BatchInput::Kind::kText && with_dump.contains(path.parent_path()) &&
+           (name.starts_with("vmcore-dmesg") || name.starts_with("dmesg."));
+  });
+  return inputs;
+}
+
+}  // namespace perfcore::cli

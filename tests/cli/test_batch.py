@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A batch puts crashes into buckets once, whatever happens to it; buckets show what came of it."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+import jsonschema
+import tool
+
+OOPS = """[    1.000000] BUG: kernel NULL pointer dereference, address: 0000000000000010
+[    1.000001] Oops: 0000 [#1] PREEMPT SMP NOPTI
+[    1.000002] CPU: 1 PID: 42 Comm: cat Not tainted 6.1.0-56-amd64 #1
+[    1.000003] RIP: 0010:{function}+0x10/0x40
+[    1.000004] Call Trace:
+[    1.000005]  <TASK>
+[    1.000006]  vfs_read+0x10/0x40
+[    1.000007]  ksys_read+0x10/0x40
+[    1.000008]  </TASK>
+[    1.000009] Kernel panic - not syncing: Fatal exception
+"""
+
+
+class Batch(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.top = pathlib.Path(directory.name)
+        self.store = self.top / "crashes.db"
+        self.dumps = self.top / "dumps"
+        self.dumps.mkdir()
+
+    def batch(self, *options, store=None):
+        return tool.run_json("batch", "batch", self.dumps, "--jobs", "2", "--store", store or self.store, *options)[1]
+
+    def buckets(self, *what, store=None):
+        return tool.run("buckets", *what, "--store", store or self.store)
+
+    def exported(self, store=None):
+        result = self.buckets("export", store=store)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    def take_dumps(self):
+        for dump in tool.bundled_dumps():
+            shutil.copy(dump.path, self.dumps / dump.path.name)
+        return len(tool.bundled_dumps())
+
+    def logs(self, count):
+        for i in range(count):
+            (self.dumps / f"{i:03}.log").write_text(OOPS.format(function=f"victim_{i}"), encoding="ascii")
+
+    def test_dumps_once(self):
+        count = self.take_dumps()
+        first = self.batch()
+        self.assertEqual((first["done"], first["failed"], first["crashes"]), (count, 0, count))
+        again = self.batch()
+        self.assertEqual((again["skipped"], again["crashes"]), (count, 0))
+        redone = self.batch("--again")
+        self.assertEqual((redone["done"], redone["new_buckets"], redone["grown_buckets"]), (count, {}, {}))
+        self.assertEqual(len(self.exported()), count)
+
+    def test_copies_and_recordings_are_one_crash(self):
+        dump = tool.some_dump("null-events")
+        for name in ("one.vmcore", "two.vmcore"):
+            shutil.copy(dump.path, self.dumps / name)
+        tool.run("record", dump, "-o", self.dumps / "crash.rec")
+        self.assertEqual(self.batch()["done"], 3)
+        crashes = self.exported()
+        self.assertEqual([crash["path"] for crash in crashes], [str(self.dumps / "one.vmcore")])
+        self.assertNotEqual(crashes[0]["time"], None)
+
+    def test_a_bad_dump_costs_its_worker_only(self):
+        self.logs(3)
+        (self.dumps / "bad.vmcore").write_bytes(b"KDUMP   " + os.urandom(5000))
+        answer = self.batch()
+        self.assertEqual((answer["done"], answer["failed"]), (3, 1))
+        self.assertTrue(answer["failures"][0]["path"].endswith("bad.vmcore"))
+        for log in self.dumps.glob("*.log"):
+            log.unlink()
+        result = tool.run("batch", self.dumps, "--store", self.store)
+        self.assertEqual(result.returncode, tool.EXIT_INPUT)
+
+    def test_nothing_to_do(self):
+        self.assertEqual(tool.run("batch", self.dumps, "--store", self.store).returncode, tool.EXIT_INPUT)
+        self.assertEqual(tool.run("batch", self.dumps / "missing", "--store", self.store).returncode, tool.EXIT_INPUT)
+
+    def test_jsonl(self):
+        lines = [json.dumps({"id": f"text-{i}", "text": OOPS.format(function=f"victim_{i % 3}")}) for i in range(9)]
+        (self.dumps / "texts.jsonl").write_text("\n".join(lines), encoding="ascii")
+        self.assertEqual(len(self.batch()["new_buckets"]), 3)
+        self.assertEqual(len(self.exported()), 3)
+
+    def test_killed_and_resumed(self):
+        self.logs(120)
+        undisturbed = self.top / "undisturbed.db"
+        self.batch(store=undisturbed)
+        for delay in (0.02, 0.05, 0.1, 0.15, 0.2):
+            with subprocess.Popen([tool.TOOL, "batch", self.dumps, "--jobs", "2", "--store", self.store],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+                time.sleep(delay)
+                process.send_signal(signal.SIGKILL)
+        self.batch()
+        self.assertEqual(self.exported(), self.exported(undisturbed))
+        self.assertEqual(len(self.exported()), 120)
+
+    def test_buckets(self):
+        self.take_dumps()
+        self.logs(2)
+        self.batch()
+        result = self.buckets("list", "--format", "json")
+        answer = json.loads(result.stdout)
+        jsonschema.Draft202012Validator(tool.schema("buckets-export")).validate(answer)
+        by_cause = {bucket["cause"]: bucket for bucket in answer["buckets"]}
+        known = by_cause["perf-x86-null-events"]["root_cause"]
+        self.assertEqual(known["rule"], "perf-x86-null-events")
+        self.assertIn("6.18.20", known["fix"][0]["releases"])
+        self.assertFalse(known["regression"])
+        self.assertIsNotNone(by_cause["perf-x86-null-events"]["pmu_map"])
+        shown = self.buckets("show", by_cause["stack:victim_0"]["id"][:12])
+        self.assertIn("000.log", shown.stdout)
+        difference = self.buckets("diff", by_cause["stack:victim_0"]["id"], by_cause["stack:victim_1"]["id"])
+        self.assertIn("stack:victim_1", difference.stdout)
+        self.assertEqual(self.buckets("show", "pc1-none").returncode, tool.EXIT_USAGE)
+        self.assertIn("0 crashes would move", self.buckets("rebucket", "--dry-run").stdout)
+        page = self.top / "page"
+        self.assertEqual(self.buckets("dashboard", "-o", page).returncode, 0)
+        self.assertIn("victim_0", (page / "index.html").read_text(encoding="utf-8"))
+
+    def test_eval(self):
+        self.logs(2)
+        (self.dumps / "copy.log").write_text(OOPS.format(function="victim_0").replace("PID: 42", "PID: 43"),
+                                             encoding="ascii")
+        self.batch()
+        labels = self.top / "labels.csv"
+        labels.write_text("".join(f"{self.dumps}/{name},{label}\n" for name, label in
+                                  (("000.log", "a"), ("copy.log", "a"), ("001.log", "a"))), encoding="ascii")
+        answer = json.loads(self.buckets("eval", labels, "--format", "json").stdout)
+        self.assertEqual((answer["spray"], answer["glue"], answer["buckets"]), (2, 1, 2))
+        self.assertEqual(answer["pairwise"]["precision"], 1)
+        self.assertAlmostEqual(answer["pairwise"]["recall"], 1 / 3)
+
+
+if __name__ == "__main__":
+    unittest.main()
