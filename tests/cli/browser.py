@@ -28,7 +28,7 @@ class Browser:
     """One browser with one page. A context manager."""
 
     def __init__(self):
-        self._profile = tempfile.TemporaryDirectory()
+        self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # the browser's helpers end after it
         to_browser, self._to = os.pipe()
         self._from, from_browser = os.pipe()
         # Chromium reads commands from descriptor 3 and writes answers to 4.
