@@ -359,10 +359,11 @@ VersionInfo make_version_info() {
            "perfcore.show-event/1",    "perfcore.show-ibs/1",     "perfcore.show-events/1",
            "perfcore.show-contexts/1", "perfcore.show-buffers/1", "perfcore.show-tasks/1",
            "perfcore.addr/1",          "perfcore.batch/1",        "perfcore.buckets-export/1",
-           "perfcore.type/1",          "perfcore.log/1",          "perfcore.print/1",
-           "perfcore.info/1",          "perfcore.info-compat/1",  "perfcore.extract/1",
-           "perfcore.record/1",        "perfcore.rules/1",        "perfcore.rule/1",
-           "perfcore.version/1"}};
+           "perfcore.buckets-show/1",  "perfcore.buckets-diff/1", "perfcore.buckets-rebucket/1",
+           "perfcore.buckets-eval/1",  "perfcore.type/1",         "perfcore.log/1",
+           "perfcore.print/1",         "perfcore.info/1",         "perfcore.info-compat/1",
+           "perfcore.extract/1",       "perfcore.record/1",       "perfcore.rules/1",
+           "perfcore.rule/1",          "perfcore.version/1"}};
 }
 
 const Finding* TriageReport::root_cause() const {

@@ -127,6 +127,10 @@ class Batch(unittest.TestCase):
         self.assertIn("000.log", shown.stdout)
         difference = self.buckets("diff", by_cause["stack:victim_0"]["id"], by_cause["stack:victim_1"]["id"])
         self.assertIn("stack:victim_1", difference.stdout)
+        for name, *what in (("show", by_cause["stack:victim_0"]["id"]), ("rebucket", "--dry-run"),
+                            ("diff", by_cause["stack:victim_0"]["id"], by_cause["stack:victim_1"]["id"])):
+            answer = json.loads(self.buckets(name, *what, "--format", "json").stdout)
+            jsonschema.Draft202012Validator(tool.schema(f"buckets-{name}")).validate(answer)
         self.assertEqual(self.buckets("show", "pc1-none").returncode, tool.EXIT_USAGE)
         self.assertIn("0 crashes would move", self.buckets("rebucket", "--dry-run").stdout)
         page = self.top / "page"
@@ -142,6 +146,7 @@ class Batch(unittest.TestCase):
         labels.write_text("".join(f"{self.dumps}/{name},{label}\n" for name, label in
                                   (("000.log", "a"), ("copy.log", "a"), ("001.log", "a"))), encoding="ascii")
         answer = json.loads(self.buckets("eval", labels, "--format", "json").stdout)
+        jsonschema.Draft202012Validator(tool.schema("buckets-eval")).validate(answer)
         self.assertEqual((answer["spray"], answer["glue"], answer["buckets"]), (2, 1, 2))
         self.assertEqual(answer["pairwise"]["precision"], 1)
         self.assertAlmostEqual(answer["pairwise"]["recall"], 1 / 3)
