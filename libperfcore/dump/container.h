@@ -51,6 +51,7 @@ class Container : public PhysicalMemory {
 std::unique_ptr<Container> open_elf(std::unique_ptr<ByteSource> source);
 
 /// Opens a kdump-compressed dump from all parts that there are. Throws InputError.
-std::unique_ptr<Container> open_kdump(std::vector<std::unique_ptr<ByteSource>> parts);
+/// \param pages  as in DumpOptions
+std::unique_ptr<Container> open_kdump(std::vector<std::unique_ptr<ByteSource>> parts, PageStore* pages);
 
 }  // namespace perfcore

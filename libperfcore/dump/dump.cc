@@ -17,9 +17,7 @@ namespace {
 class DumpImpl : public Dump {
  public:
   DumpImpl(LocatedDump located, const DumpOptions& options)
-      : path_(std::move(located.path)),
-        dmesg_beside_(std::move(located.dmesg_beside)),
-        container_(std::move(located.container)) {
+      : path_(std::move(located.path)), container_(std::move(located.container)) {
     const Notes notes = parse_notes(container_->raw_notes());
     if (notes.of_a_process && notes.vmcoreinfo.empty() && notes.hypervisor_cpus.empty())
       throw InputError(fmt::format(
@@ -49,7 +47,10 @@ class DumpImpl : public Dump {
 
   const std::string& path() const override { return path_; }
   const std::string& format() const override { return container_->format(); }
-  const std::string& dmesg_beside() const override { return dmesg_beside_; }
+  const std::string& dmesg_beside() override {
+    if (!dmesg_beside_) dmesg_beside_ = find_dmesg_beside(path_);
+    return *dmesg_beside_;
+  }
   PhysicalMemory& physical() override { return *physical_; }
   Memory& memory() override { return *memory_; }
   const VmcoreInfo& vmcoreinfo() const override { return vmcoreinfo_; }
@@ -91,7 +92,7 @@ class DumpImpl : public Dump {
   }
 
   std::string path_;
-  std::string dmesg_beside_;
+  std::optional<std::string> dmesg_beside_;  // a directory can hold thousands of dumps: sought when asked for
   std::unique_ptr<Container> container_;
   std::unique_ptr<PhysicalMemory> minimal_;  // over container_, in minimal dumps only
   std::optional<RecordingMemory> physical_;  // over either

@@ -15,6 +15,7 @@
 #include "dump/kdump_library.h"
 #include "dump/page_bitmap.h"
 #include "dump/zlib_page.h"
+#include "perfcore/page_store.h"
 
 namespace perfcore {
 namespace {
@@ -145,7 +146,7 @@ std::string read_blob(ByteSource& source, uint64_t offset, uint64_t size, uint64
 
 class KdumpContainer : public Container {
  public:
-  explicit KdumpContainer(std::vector<std::unique_ptr<ByteSource>> sources) {
+  KdumpContainer(std::vector<std::unique_ptr<ByteSource>> sources, PageStore* pages) : pages_(pages) {
     for (auto& source : sources) parts_.push_back(read_part(std::move(source)));
     std::sort(parts_.begin(), parts_.end(), [](const Part& a, const Part& b) {
       return a.begin_pfn != b.begin_pfn ? a.begin_pfn < b.begin_pfn : a.end_pfn < b.end_pfn;
@@ -380,8 +381,13 @@ class KdumpContainer : public Container {
     }
     if (stored) return std::nullopt;
     if (descriptor.flags == kCompressedZlib) {
+      if (const std::byte* page = pages_ ? pages_->find(raw) : nullptr) {
+        std::memcpy(out.data(), page, out.size());
+        return std::nullopt;
+      }
       if (auto error = zlib_.decode(raw, out))
         return unread(UnreadReason::kCorrupt, address, std::move(*error));
+      if (pages_) pages_->add(raw, out);
       return std::nullopt;
     }
     if (!library_ && library_error_.empty()) library_ = open_kdump_library(library_parts(), library_error_);
@@ -416,6 +422,7 @@ class KdumpContainer : public Container {
     return result;
   }
 
+  PageStore* const pages_;
   std::vector<Part> parts_;  // ascending by page frame
   std::vector<std::pair<uint64_t, uint64_t>> missing_;
   const Part* cached_part_ = nullptr;
@@ -431,8 +438,8 @@ class KdumpContainer : public Container {
 
 }  // namespace
 
-std::unique_ptr<Container> open_kdump(std::vector<std::unique_ptr<ByteSource>> parts) {
-  return std::make_unique<KdumpContainer>(std::move(parts));
+std::unique_ptr<Container> open_kdump(std::vector<std::unique_ptr<ByteSource>> parts, PageStore* pages) {
+  return std::make_unique<KdumpContainer>(std::move(parts), pages);
 }
 
 }  // namespace perfcore

@@ -248,8 +248,6 @@ LocatedDump locate_dump(const std::vector<std::string>& paths, const DumpOptions
   for (const std::string& name : names) files.push_back(open_file(name, options));
   LocatedDump located;
   located.path = names.front();
-  const fs::path path = names.front();
-  located.dmesg_beside = dmesg_in(path.has_parent_path() ? path.parent_path() : fs::path("."));
 
   const bool all_kdump = std::all_of(files.begin(), files.end(),
                                      [](const OpenedFile& file) { return file.kind == Kind::kKdump; });
@@ -261,7 +259,7 @@ LocatedDump locate_dump(const std::vector<std::string>& paths, const DumpOptions
       if (own && own->is_split())
         for (auto& sibling : siblings_of(*parts.front(), *own)) parts.push_back(std::move(sibling));
     }
-    located.container = open_kdump(std::move(parts));
+    located.container = open_kdump(std::move(parts), options.pages);
   } else if (files.size() == 1) {
     located.container = open_elf(std::move(files.front().source));
   } else {
@@ -274,6 +272,11 @@ LocatedDump locate_dump(const std::vector<std::string>& paths, const DumpOptions
   for (OpenedFile& file : files)
     if (!file.problem.empty()) located.container->note(file.problem);
   return located;
+}
+
+std::string find_dmesg_beside(const std::string& dump) {
+  const fs::path path = dump;
+  return dmesg_in(path.has_parent_path() ? path.parent_path() : fs::path("."));
 }
 
 }  // namespace perfcore

@@ -67,8 +67,7 @@ uint64_t PageBitmap::rank(uint64_t pfn) {
   const uint64_t in_block = pfn % kPagesPerBitmapBlock;
   if (in_block == 0) return count;
   const std::vector<uint64_t>& words = block(index);
-  for (uint64_t i = 0; i < in_block / kBitsPerWord; i++)
-    count += static_cast<uint64_t>(std::popcount(words[i]));
+  count += before_in_block_[in_block / kBitsPerWord];
   const uint64_t rest = (uint64_t{1} << (in_block % kBitsPerWord)) - 1;
   return count + static_cast<uint64_t>(std::popcount(words[in_block / kBitsPerWord] & rest));
 }

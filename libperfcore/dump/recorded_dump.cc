@@ -154,7 +154,7 @@ class RecordedDump : public Dump {
 
   const std::string& path() const override { return path_; }
   const std::string& format() const override { return format_; }
-  const std::string& dmesg_beside() const override { return no_text_; }
+  const std::string& dmesg_beside() override { return no_text_; }
   PhysicalMemory& physical() override { return *physical_; }
   Memory& memory() override { return *memory_; }
   const VmcoreInfo& vmcoreinfo() const override { return vmcoreinfo_; }

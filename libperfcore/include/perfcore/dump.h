@@ -19,6 +19,8 @@
 
 namespace perfcore {
 
+class PageStore;
+
 /// The VMCOREINFO text that the kernel exports for dump tools (kernel/vmcore_info.c, kernel/crash_core.c
 /// before 6.9). Immutable after construction.
 class VmcoreInfo {
@@ -71,6 +73,9 @@ struct QualityNote {
 struct DumpOptions {
   /// Called with (done, total) bytes on long work such as un-flattening; may be empty.
   std::function<void(uint64_t, uint64_t)> progress;
+  /// Pages that other dumps have in common with this one, perhaps; asked and added to. Not owned, must
+  /// outlive the dump.
+  PageStore* pages = nullptr;
 };
 
 /// Pages touched, by physical frame number; see Dump::start_recording_touched_pages().
@@ -93,7 +98,7 @@ class Dump {
   /// "elf", "kdump-compressed", with " (flattened)", " (split, 3 parts)", " (minimal)" as it applies.
   virtual const std::string& format() const = 0;
   /// Path of a vmcore-dmesg.txt beside the dump, empty if there is none.
-  virtual const std::string& dmesg_beside() const = 0;
+  virtual const std::string& dmesg_beside() = 0;
 
   virtual PhysicalMemory& physical() = 0;
   /// Kernel virtual memory: by page-table walk from swapper_pg_dir (4 and 5 levels), page-cached.
