@@ -225,7 +225,13 @@ void Kernel::choose_debug_info(const KernelOptions& options) {
     }
   }
   Unread why;
-  if (!symbols_) symbols_ = open_kallsyms(*memory_, *info_, &why);
+  std::vector<SymbolTable*> alike_symbols;
+  std::vector<std::unique_ptr<TypeSource>*> alike_types;
+  for (Kernel* kernel : options.alike) {
+    alike_symbols.push_back(kernel->symbols_.get());
+    alike_types.push_back(&kernel->types_);
+  }
+  if (!symbols_) symbols_ = open_kallsyms(*memory_, *info_, &why, alike_symbols);
   if (!symbols_) {
     remarks_.push_back("no symbols: " + why.message());
     symbols_ = std::make_unique<NoSymbols>();
@@ -242,8 +248,10 @@ void Kernel::choose_debug_info(const KernelOptions& options) {
   }
   if (btf) {
     why = {};
-    types_ = open_btf(*memory_, btf->first, btf->second, &why);
+    types_ = open_btf(*memory_, btf->first, btf->second, &why, alike_types);
     if (!types_) remarks_.push_back("no types: " + why.message());
+    read_own_types_ = types_ && std::all_of(alike_types.begin(), alike_types.end(),
+                                            [](const auto* types) { return *types != nullptr; });
   } else {
     remarks_.push_back(fmt::format(
         "no types: the kernel has no BTF, and no vmlinux of {} was found; install its debug package (Debian: "

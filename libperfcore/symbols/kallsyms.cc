@@ -30,7 +30,7 @@ enum class OffsetForm {
 class Kallsyms : public SymbolTable {
  public:
   Kallsyms(Memory& memory, const KallsymsTables& tables)
-      : names_(memory, tables),
+      : names_(std::make_unique<KallsymsNames>(memory, tables)),
         offsets_(memory, tables.offsets, uint64_t{tables.count} * sizeof(int32_t)),
         relative_base_(tables.relative_base) {}
 
@@ -45,7 +45,7 @@ class Kallsyms : public SymbolTable {
       if (!last) continue;
       KallsymsName name;
       for (uint32_t i = 0; i < kMaxAliases && i <= *last && address_of(*last - i) == stext; i++)
-        if (names_.expand(*last - i, &name) && name.name() == "_stext") return true;
+        if (names_->expand(*last - i, &name) && name.name() == "_stext") return true;
     }
     return false;
   }
@@ -53,10 +53,23 @@ class Kallsyms : public SymbolTable {
   /// Takes the first place where kallsyms_seqs_of_names makes sense.
   void choose_seqs(Memory& memory, const std::vector<uint64_t>& candidates) {
     for (uint64_t candidate : candidates) {
-      seqs_ = PagedBytes(memory, candidate, uint64_t{names_.count()} * 3);
+      seqs_ = PagedBytes(memory, candidate, uint64_t{names_->count()} * 3);
       if (names_ascend()) return;
     }
     seqs_ = PagedBytes();
+  }
+
+  /// Takes over what another dump's kallsyms has read and found out about names: which symbols there are of a
+  /// name depends on nothing but the pages that were read. False when a page of them differs here; the other
+  /// one is spent either way.
+  bool learn_from(Kallsyms& other, Memory& memory) {
+    if (seqs_.size() != other.seqs_.size() || !other.names_->move_to(memory, *names_) ||
+        (seqs_.size() != 0 && !other.seqs_.move_to(memory, seqs_.address())))
+      return false;
+    names_ = std::move(other.names_);
+    seqs_ = std::move(other.seqs_);
+    known_ = std::move(other.known_);
+    return true;
   }
 
   void prefetch(std::span<const std::string_view> names) override {
@@ -69,7 +82,7 @@ class Kallsyms : public SymbolTable {
       std::erase_if(wanted, [&](std::string_view name) { return search(name); });
     if (wanted.empty()) return;
     for (std::string_view name : wanted) known_.emplace(name, std::vector<uint32_t>{});
-    for (const auto& [position, index] : names_.scan(wanted)) {
+    for (const auto& [position, index] : names_->scan(wanted)) {
       auto& indices = known_.find(wanted[position])->second;
       if (indices.size() < kMaxAliases) indices.push_back(index);
     }
@@ -87,7 +100,7 @@ class Kallsyms : public SymbolTable {
     std::vector<Symbol> symbols;
     for (uint32_t index : known_.find(name)->second) {
       KallsymsName expanded;
-      if (!names_.expand(index, &expanded)) continue;
+      if (!names_->expand(index, &expanded)) continue;
       if (auto found = symbol(index, index, expanded)) symbols.push_back(std::move(*found));
     }
     return symbols;
@@ -109,13 +122,13 @@ class Kallsyms : public SymbolTable {
     KallsymsName name, best;
     std::optional<uint32_t> best_index;
     for (uint32_t i = 0; i < kMaxAliases && i <= *last && address_of(*last - i) == start; i++) {
-      if (!names_.expand(*last - i, &name)) continue;
+      if (!names_->expand(*last - i, &name)) continue;
       if (best_index && !names_better(name.name(), name.kind(), best.name(), best.kind())) continue;
       best = name;
       best_index = *last - i;
     }
     if (!best_index) return std::nullopt;
-    const bool at_end = *last + 1 == names_.count() || is_end_label(best.name());
+    const bool at_end = *last + 1 == names_->count() || is_end_label(best.name());
     if (at_end && address != *start) return std::nullopt;
     return symbol(*best_index, *last, best);
   }
@@ -141,7 +154,7 @@ class Kallsyms : public SymbolTable {
 
   /// The number of the last symbol at or below the address.
   std::optional<uint32_t> last_not_above(uint64_t address) {
-    uint32_t low = 0, high = names_.count();
+    uint32_t low = 0, high = names_->count();
     while (low < high) {
       const uint32_t middle = low + (high - low) / 2;
       const auto value = address_of(middle);
@@ -160,7 +173,7 @@ class Kallsyms : public SymbolTable {
     const auto address = address_of(index);
     if (!address) return std::nullopt;
     Symbol result{std::string(name.name()), *address, 0, name.kind()};
-    for (uint32_t next = last_alias + 1; next < names_.count() && next - last_alias <= kMaxAliases; next++) {
+    for (uint32_t next = last_alias + 1; next < names_->count() && next - last_alias <= kMaxAliases; next++) {
       const auto end = address_of(next);
       if (!end || *end < *address) break;
       result.size = *end - *address;
@@ -174,13 +187,13 @@ class Kallsyms : public SymbolTable {
     const uint8_t* bytes = seqs_.at(uint64_t{position} * 3, 3);
     if (!bytes) return std::nullopt;
     const uint32_t index = uint32_t{bytes[0]} << 16 | uint32_t{bytes[1]} << 8 | bytes[2];
-    if (index >= names_.count()) return std::nullopt;
+    if (index >= names_->count()) return std::nullopt;
     return index;
   }
 
   bool name_at(uint32_t position, KallsymsName* name) {
     const auto index = seq(position);
-    return index && names_.expand(*index, name);
+    return index && names_->expand(*index, name);
   }
 
   /// True when names taken at even distances ascend.
@@ -189,7 +202,7 @@ class Kallsyms : public SymbolTable {
     KallsymsName name;
     std::string before;
     for (uint32_t i = 0; i < kProbes; i++) {
-      const uint64_t position = uint64_t{names_.count() - 1} * i / (kProbes - 1);
+      const uint64_t position = uint64_t{names_->count() - 1} * i / (kProbes - 1);
       if (!name_at(static_cast<uint32_t>(position), &name) || name.name() < before) return false;
       before = name.name();
     }
@@ -206,7 +219,7 @@ class Kallsyms : public SymbolTable {
     const auto is_read = [&](uint32_t position) {
       if (!seqs_.is_read(uint64_t{position} * 3, 3)) return false;
       const auto index = seq(position);
-      return index && names_.is_read(*index);
+      return index && names_->is_read(*index);
     };
     for (uint32_t distance = 0; distance <= limit; distance++) {
       if (is_read(middle - distance)) return middle - distance;
@@ -220,13 +233,13 @@ class Kallsyms : public SymbolTable {
   /// tell.
   bool search(std::string_view wanted) {
     if (seqs_.size() == 0) return false;
-    uint32_t low = 0, high = names_.count();
+    uint32_t low = 0, high = names_->count();
     std::string above, below;  // the names next to [low, high), for the check that the table is in order
     KallsymsName name;
     while (low < high) {
       const uint32_t middle = choose_middle(low, high);
       if (!name_at(middle, &name)) return false;
-      if ((low > 0 && name.name() < below) || (high < names_.count() && name.name() > above)) return false;
+      if ((low > 0 && name.name() < below) || (high < names_->count() && name.name() > above)) return false;
       if (name.name() < wanted) {
         low = middle + 1;
         below = name.name();
@@ -237,7 +250,7 @@ class Kallsyms : public SymbolTable {
     }
     // Names of equal rank follow. Kernels built by clang with LTO sort "x.llvm.123" as "x" (6.2 to 6.10).
     std::vector<uint32_t> indices;
-    for (uint32_t position = low; position < names_.count() && indices.size() < kMaxAliases; position++) {
+    for (uint32_t position = low; position < names_->count() && indices.size() < kMaxAliases; position++) {
       if (!name_at(position, &name)) return false;
       if (name.name() == wanted)
         indices.push_back(*seq(position));
@@ -249,7 +262,7 @@ class Kallsyms : public SymbolTable {
     return true;
   }
 
-  KallsymsNames names_;
+  std::unique_ptr<KallsymsNames> names_;
   PagedBytes offsets_;
   PagedBytes seqs_;
   std::optional<uint64_t> relative_base_;
@@ -259,7 +272,8 @@ class Kallsyms : public SymbolTable {
 
 }  // namespace
 
-std::unique_ptr<SymbolTable> open_kallsyms(Memory& memory, const VmcoreInfo& info, Unread* why) {
+std::unique_ptr<SymbolTable> open_kallsyms(Memory& memory, const VmcoreInfo& info, Unread* why,
+                                           std::span<SymbolTable* const> alike) {
   const auto stext = info.symbol("_stext");
   if (!stext) {
     *why = {UnreadReason::kNoSymbol, 0, "kallsyms",
@@ -276,6 +290,8 @@ std::unique_ptr<SymbolTable> open_kallsyms(Memory& memory, const VmcoreInfo& inf
     return nullptr;
   }
   kallsyms->choose_seqs(memory, tables->seqs_candidates);
+  for (SymbolTable* table : alike)
+    if (auto* other = dynamic_cast<Kallsyms*>(table); other && kallsyms->learn_from(*other, memory)) break;
   return kallsyms;
 }
 

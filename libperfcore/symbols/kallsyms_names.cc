@@ -59,6 +59,17 @@ KallsymsNames::KallsymsNames(Memory& memory, const KallsymsTables& tables)
   if (markers_.empty()) make_markers();
 }
 
+bool KallsymsNames::move_to(Memory& memory, const KallsymsNames& other) {
+  return count_ == other.count_ && names_.size() == other.names_.size() && markers_ == other.markers_ &&
+         token_table_ == other.token_table_ &&
+         std::equal(tokens_.begin(), tokens_.end(), other.tokens_.begin(),
+                    [&](const Token& a, const Token& b) {
+                      return a.size == b.size &&
+                             a.text - token_table_.data() == b.text - other.token_table_.data();
+                    }) &&
+         names_.move_to(memory, other.names_.address());
+}
+
 KallsymsNames::Stored KallsymsNames::stored_at(uint64_t offset, uint64_t limit) {
   Stored stored;
   const uint8_t* first = names_.at(offset, 1);

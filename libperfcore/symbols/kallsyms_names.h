@@ -46,6 +46,10 @@ class KallsymsNames {
   /// The name of a symbol; false when it cannot be read or is corrupt.
   bool expand(uint32_t index, KallsymsName* name);
 
+  /// PagedBytes::move_to() of the names, to the place where the names of the other are: false also when the
+  /// tables that these were opened with differ.
+  bool move_to(Memory& memory, const KallsymsNames& other);
+
   /// Looks for names in one pass over all of them. Blocks of 256 names that cannot be read or are corrupt are
   /// skipped.
   /// \param wanted  sorted, each once

@@ -41,6 +41,30 @@ bool PagedBytes::load(uint64_t page, uint64_t last) {
   return *state == State::kRead;
 }
 
+bool PagedBytes::move_to(Memory& memory, uint64_t address) {
+  constexpr uint64_t kPagesPerRead = 64;
+  if (!memory_ || address % kPageSize != lead_ || address > UINT64_MAX - size_) return false;
+  std::vector<std::byte> there(kPagesPerRead * kPageSize);
+  for (uint64_t page = 0; page < state_.size();) {
+    const State state = state_[page];
+    uint64_t end = page + 1;
+    if (state == State::kRead)
+      while (end < state_.size() && end - page < kPagesPerRead && state_[end] == state) end++;
+    // Of the first and the last page only what belongs to this range must be the same.
+    const uint64_t from = std::max(page * kPageSize, lead_);
+    const uint64_t until = std::min(end * kPageSize, lead_ + size_);
+    page = end;
+    if (state == State::kNotRead || from >= until) continue;
+    const std::span<std::byte> piece(there.data(), until - from);
+    const bool failed = memory.read(address - lead_ + from, piece).has_value();
+    if (failed != (state == State::kFailed)) return false;
+    if (!failed && std::memcmp(piece.data(), buffer_.get() + from, piece.size()) != 0) return false;
+  }
+  memory_ = &memory;
+  address_ = address;
+  return true;
+}
+
 std::optional<Unread> PagedBytes::why_not(uint64_t offset, uint64_t size) {
   if (size > size_ || offset > size_ - size)
     return Unread{UnreadReason::kCorrupt, address_ + offset, "", "beyond the end of its table"};

@@ -62,6 +62,11 @@ class PagedBytes {
     return result;
   }
 
+  /// From now on these are the bytes at another place of the same kernel, in another dump of it: pages that
+  /// were read are taken for those there, the others are read there. False, and nothing is changed, unless
+  /// every page that was read holds the same bytes there, and none can be read there that could not here.
+  bool move_to(Memory& memory, uint64_t address);
+
   /// Why the first unreadable byte of [offset, offset + size) could not be read; nothing when all of it can
   /// be.
   std::optional<Unread> why_not(uint64_t offset, uint64_t size);

@@ -64,6 +64,9 @@ class BtfSource : public TypeSource {
  public:
   explicit BtfSource(std::unique_ptr<BtfBlob> blob) : blob_(std::move(blob)) {}
 
+  /// BtfBlob::move_to(): whatever was made of the types depends on nothing but the pages that were read.
+  bool move_to(Memory& memory, uint64_t start, uint64_t size) { return blob_->move_to(memory, start, size); }
+
   std::string_view source() const override { return "btf"; }
   std::optional<Unread> incomplete() const override { return blob_->stopped(); }
 
@@ -93,15 +96,9 @@ class BtfSource : public TypeSource {
   }
 
   std::optional<uint64_t> percpu_offset(std::string_view name) override {
-    if (!per_cpu_section_) per_cpu_section_ = find_per_cpu_section();
-    const auto section = *per_cpu_section_ ? blob_->type(*per_cpu_section_) : std::nullopt;
-    if (!section) return std::nullopt;
-    for (uint32_t i = 0; i < section->count; i++) {
-      const auto variable = blob_->type(blob_->word(*section, i, 3, 0));
-      if (variable && variable->kind == BtfKind::kVariable && blob_->name(variable->name) == name)
-        return blob_->word(*section, i, 3, 1);
-    }
-    return std::nullopt;
+    if (!per_cpu_offsets_) per_cpu_offsets_ = read_per_cpu_offsets();
+    const auto found = per_cpu_offsets_->find(name);
+    return found != per_cpu_offsets_->end() ? std::optional<uint64_t>(found->second) : std::nullopt;
   }
 
   /// By name alone; of static functions that share it, the first. BTF leaves out functions whose compiled
@@ -346,6 +343,20 @@ class BtfSource : public TypeSource {
     return 0;
   }
 
+  /// Of the variables that share a name the first counts.
+  std::unordered_map<std::string_view, uint32_t> read_per_cpu_offsets() {
+    std::unordered_map<std::string_view, uint32_t> offsets;
+    const uint32_t id = find_per_cpu_section();
+    const auto section = id ? blob_->type(id) : std::nullopt;
+    for (uint32_t i = 0; section && i < section->count; i++) {
+      const auto variable = blob_->type(blob_->word(*section, i, 3, 0));
+      if (!variable || variable->kind != BtfKind::kVariable) continue;
+      if (const auto name = blob_->name(variable->name))
+        offsets.emplace(*name, blob_->word(*section, i, 3, 1));
+    }
+    return offsets;
+  }
+
   /// The number of the type of this kind and name, 0 when there is none. Different types may share a tag
   /// (private structs of two drivers): the first is taken, since types stand in the order in which the kernel
   /// is linked, core before drivers. Of sorted BTF, which has no such order any more, the largest is.
@@ -487,11 +498,11 @@ class BtfSource : public TypeSource {
   }
 
   std::unique_ptr<BtfBlob> blob_;
-  std::optional<bool> sorted_;               // by name; then located as a whole
-  std::optional<uint32_t> per_cpu_section_;  // 0: there is none
-  std::optional<bool> knows_signs_;          // whether enumerations say if they are signed
-  uint32_t indexed_ = 1;                     // the first type that is not in slots_ yet
-  std::vector<Slot> slots_;                  // by hash; a power of two of them, half of them free
+  std::optional<bool> sorted_;  // by name; then located as a whole
+  std::optional<std::unordered_map<std::string_view, uint32_t>> per_cpu_offsets_;
+  std::optional<bool> knows_signs_;  // whether enumerations say if they are signed
+  uint32_t indexed_ = 1;             // the first type that is not in slots_ yet
+  std::vector<Slot> slots_;          // by hash; a power of two of them, half of them free
   size_t used_ = 0;
   std::unordered_map<uint32_t, std::unique_ptr<Type>> types_;
 };
@@ -504,11 +515,15 @@ std::unique_ptr<TypeSource> open_blob(PagedBytes bytes, Unread* why) {
 
 }  // namespace
 
-std::unique_ptr<TypeSource> open_btf(Memory& memory, uint64_t start, uint64_t stop, Unread* why) {
+std::unique_ptr<TypeSource> open_btf(Memory& memory, uint64_t start, uint64_t stop, Unread* why,
+                                     std::span<std::unique_ptr<TypeSource>* const> alike) {
   if (stop <= start || stop - start > kMaxSize) {
     *why = {UnreadReason::kCorrupt, start, "BTF", fmt::format("it ends at {:#x}", stop)};
     return nullptr;
   }
+  for (std::unique_ptr<TypeSource>* types : alike)
+    if (auto* btf = dynamic_cast<BtfSource*>(types->get()); btf && btf->move_to(memory, start, stop - start))
+      return std::move(*types);
   return open_blob(PagedBytes(memory, start, stop - start), why);
 }
 

@@ -57,6 +57,11 @@ class BtfBlob {
   /// of vmlinux.
   static std::unique_ptr<BtfBlob> open(PagedBytes bytes, Unread* why);
 
+  /// PagedBytes::move_to(); false also when types are missing here, for reasons of this dump.
+  bool move_to(Memory& memory, uint64_t start, uint64_t size) {
+    return !stopped_ && bytes_.size() == size && bytes_.move_to(memory, start);
+  }
+
   /// Types located so far, void (type 0) among them.
   uint32_t located() const { return static_cast<uint32_t>(offsets_.size()); }
   /// Locates some more types; false when there are no more, or none that can be told from one another: see

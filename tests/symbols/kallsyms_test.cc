@@ -116,6 +116,46 @@ TEST_P(KallsymsOf, FindsManyNamesInOnePassAsIfOneByOne) {
   }
 }
 
+TEST_P(KallsymsOf, TakesOverWhatWasReadOfTheSameNames) {
+  const auto before = open(built_);
+  std::vector<std::string_view> names = {"nowhere"};
+  for (const BuiltSymbol& symbol : symbols_) names.push_back(symbol.name);
+  before->prefetch(names);
+
+  BuiltKallsyms same = build_kallsyms(symbols_, GetParam().options);
+  const VmcoreInfo info(same.vmcoreinfo(kText));
+  Unread why;
+  SymbolTable* const alike[] = {before.get()};
+  const auto table = open_kallsyms(same.memory, info, &why, alike);
+  ASSERT_NE(table, nullptr);
+  const size_t reads = same.memory.reads;
+  table->prefetch(names);
+  EXPECT_EQ(same.memory.reads, reads);
+  const auto alone = open(built_);
+  for (std::string_view name : names) {
+    const auto a = table->find_all(name);
+    const auto b = alone->find_all(name);
+    ASSERT_EQ(a.size(), b.size()) << name;
+    for (size_t i = 0; i < a.size(); i++) EXPECT_EQ(a[i].address, b[i].address) << name;
+  }
+}
+
+TEST_P(KallsymsOf, TakesNothingFromOtherNames) {
+  const auto before = open(built_);
+  for (const BuiltSymbol& symbol : symbols_) before->find(symbol.name);
+  auto others = symbols_;
+  for (BuiltSymbol& symbol : others)
+    if (symbol.name == "filler_650") symbol.name = "filler_x50";
+  BuiltKallsyms changed = build_kallsyms(others, GetParam().options);
+  const VmcoreInfo info(changed.vmcoreinfo(kText));
+  Unread why;
+  SymbolTable* const alike[] = {before.get()};
+  const auto table = open_kallsyms(changed.memory, info, &why, alike);
+  ASSERT_NE(table, nullptr);
+  EXPECT_FALSE(table->find("filler_650"));
+  EXPECT_TRUE(table->find("filler_x50"));
+}
+
 TEST_P(KallsymsOf, OfOneNameTheGlobalSymbolIsFoundElseTheFirst) {
   const auto table = open(built_);
   EXPECT_EQ(table->find("twice")->address, kText + 0x2010);

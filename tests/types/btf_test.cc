@@ -205,6 +205,66 @@ TEST(Btf, ReadsOnlyAsFarAsItIsAsked) {
   EXPECT_TRUE(types->incomplete());
 }
 
+/// BTF of many types at two places, the second of which may differ.
+class BtfAlike : public testing::Test {
+ protected:
+  static constexpr uint64_t kHere = 0x10000, kThere = 0x5010000;
+
+  BtfAlike() {
+    BtfBuilder builder;
+    const uint32_t word = builder.integer("int", 4);
+    for (int i = 0; i < 40000; i++)
+      builder.structure("struct_" + std::to_string(i), 4, {{"member", word, 0}});
+    const std::vector<std::byte> bytes = builder.build();
+    size_ = bytes.size();
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), size_);
+    here_.write(kHere, text);
+    there_.write(kThere, text);
+    types_ = open_btf(here_, kHere, kHere + size_, &why_);
+    known_ = types_->find(TypeKind::kStruct, "struct_100");
+  }
+  std::unique_ptr<TypeSource> open_there() {
+    std::unique_ptr<TypeSource>* const alike[] = {&types_};
+    return open_btf(there_, kThere, kThere + size_, &why_, alike);
+  }
+
+  test::ImageMemory here_, there_;
+  size_t size_ = 0;
+  Unread why_;
+  std::unique_ptr<TypeSource> types_;
+  const Type* known_ = nullptr;
+};
+
+TEST_F(BtfAlike, IsTakenOverAndReadOnThere) {
+  here_.remove_page(kHere + size_ - kPageSize);  // nobody reads here any more
+  const auto types = open_there();
+  ASSERT_NE(types, nullptr);
+  EXPECT_EQ(types_, nullptr);
+  EXPECT_EQ(types->find(TypeKind::kStruct, "struct_100"), known_);
+  EXPECT_NE(types->find(TypeKind::kStruct, "struct_39999"), nullptr);
+}
+
+TEST_F(BtfAlike, IsLeftAloneWhereWhatItReadDiffers) {
+  there_.poke<char>(kThere + 40, 'x');  // in the first type
+  const auto types = open_there();
+  EXPECT_NE(types_, nullptr);
+  EXPECT_NE(types.get(), types_.get());
+}
+
+TEST_F(BtfAlike, IsLeftAloneWhereWhatItReadIsMissing) {
+  there_.remove_page(kThere + kPageSize);
+  const auto types = open_there();
+  EXPECT_NE(types_, nullptr);
+  ASSERT_NE(types, nullptr);
+  EXPECT_TRUE(types->find(TypeKind::kStruct, "struct_39999") == nullptr && types->incomplete());
+}
+
+TEST_F(BtfAlike, IsLeftAloneWhenTheSizeDiffers) {
+  size_ -= 1;
+  open_there();
+  EXPECT_NE(types_, nullptr);
+}
+
 TEST(Btf, PerCpuVariablesAreFoundInTheirSection) {
   BtfBuilder builder;
   const uint32_t word = builder.integer("int", 4);

@@ -19,6 +19,8 @@
 
 namespace perfcore {
 
+class Kernel;
+
 struct KernelOptions {
   /// Files or directories with debug info (--debuginfo). A vmlinux of another build is refused with
   /// InputError.
@@ -27,6 +29,11 @@ struct KernelOptions {
   bool search_debuginfo = true;
   /// Remember what is read and asked from now on, for write_recording() (record.h).
   bool record = false;
+  /// Kernels of other dumps, perhaps of the same build: of those that have read their symbols and types from
+  /// the dump's memory, as this one will, what they have read is taken over where this dump holds the same
+  /// bytes, so that the answers are those that this dump alone would give. They are spent then: they must be
+  /// kept alive and not be asked for anything any more.
+  std::vector<Kernel*> alike = {};
 };
 
 /// A kernel in a dump. One thread at a time; open twice for two threads.
@@ -63,6 +70,8 @@ class Kernel {
   TypeSource& types() { return *types_; }
   /// The DWARF source when types come from a vmlinux, else nullptr.
   DwarfSource* dwarf() { return dwarf_; }
+  /// Whether types were read from this dump's memory, and not taken over (KernelOptions::alike).
+  bool read_own_types() const { return read_own_types_; }
   /// Path of the vmlinux in use, empty without one.
   const std::string& vmlinux() const { return vmlinux_; }
   /// Choices made while looking for debug info, and what is missing, for people.
@@ -140,6 +149,7 @@ class Kernel {
   std::string vmlinux_, release_, build_id_;
   uint64_t kaslr_offset_ = 0;
   std::vector<std::string> remarks_;
+  bool read_own_types_ = false;
   std::optional<std::vector<uint64_t>> per_cpu_offsets_;
   std::unique_ptr<struct PerCpuLayout> per_cpu_layout_;  // only where the symbols are missing
   bool per_cpu_layout_sought_ = false;

@@ -66,7 +66,11 @@ class SymbolTable {
 /// not belong to this kernel are never used.
 /// \param memory  not owned, must outlive the result
 /// \param why     set when the result is nullptr
-std::unique_ptr<SymbolTable> open_kallsyms(Memory& memory, const VmcoreInfo& info, Unread* why);
+/// \param alike   tables of other dumps, perhaps of the same kernel. What the first of them has read that fits is
+///                taken over, at no loss of truth: only when all of it is the same in this dump. All of them are
+///                spent then and must not be asked any more.
+std::unique_ptr<SymbolTable> open_kallsyms(Memory& memory, const VmcoreInfo& info, Unread* why,
+                                           std::span<SymbolTable* const> alike = {});
 
 /// .symtab of a vmlinux. `slide` is the KASLR offset in bytes, added to every address inside the kernel image
 /// and not to zero-based per-CPU symbols. Throws InputError when the file is not a usable ELF file.

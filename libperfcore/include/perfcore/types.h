@@ -169,7 +169,11 @@ class TypeSource {
 /// arrays of several dimensions as one: int[2][3] is int[6].
 /// \param memory  not owned, must outlive the result
 /// \param why     set when the result is nullptr, because these bytes are no BTF
-std::unique_ptr<TypeSource> open_btf(Memory& memory, uint64_t start, uint64_t stop, Unread* why);
+/// \param alike   types of other dumps, perhaps of the same kernel. The first of them of which everything that it
+///                has read is the same in this dump is taken and becomes the result; a page that it has not
+///                read yet is read from this dump. The others are as they were.
+std::unique_ptr<TypeSource> open_btf(Memory& memory, uint64_t start, uint64_t stop, Unread* why,
+                                     std::span<std::unique_ptr<TypeSource>* const> alike = {});
 /// BTF from bytes (a .BTF section); the same reader. Takes the bytes over.
 std::unique_ptr<TypeSource> open_btf(std::vector<std::byte> bytes, Unread* why);
 
