@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,11 +19,12 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "analyzers/registry.h"
 #include "batch_inputs.h"
+#include "batch_worker.h"
 #include "commands.h"
 #include "crash_record.h"
 #include "exit_codes.h"
+#include "fork_server.h"
 #include "guard.h"
 #include "json_value.h"
 #include "progress.h"
@@ -38,10 +37,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr size_t kMaxFrame = size_t{64} << 20;
 constexpr size_t kMaxLastWords = 4096;
-constexpr size_t kPiece = size_t{1} << 16;
-/// Console text as such; of a JSONL file, a line.
-constexpr size_t kMaxLine = size_t{64} << 20;
-constexpr size_t kMaxReports = 1024;
+constexpr size_t kPiece = size_t{1} << 16;  // of what workers send
 /// Crashes of one transaction, and how long the first of them waits.
 constexpr size_t kTransaction = 64;
 constexpr std::chrono::milliseconds kLongestWait{250};
@@ -49,115 +45,11 @@ constexpr std::chrono::milliseconds kLongestWait{250};
 constexpr std::chrono::seconds kWallLimit{60};
 constexpr size_t kShownFailures = 20;
 constexpr size_t kMaxJobs = 256;
-
-void write_all(int fd, const void* bytes, size_t size) {
-  const char* from = static_cast<const char*>(bytes);
-  while (size > 0) {
-    const ssize_t written = ::write(fd, from, size);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) _exit(kExitInternal);  // the parent is gone
-    from += written;
-    size -= static_cast<size_t>(written);
-  }
-}
-
-void send(int fd, const CrashRecord& crash) {
-  const std::vector<uint8_t> bytes = packed(crash);
-  const uint64_t size = bytes.size();
-  write_all(fd, &size, sizeof size);
-  write_all(fd, bytes.data(), bytes.size());
-}
-
-struct CloseFile {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-
-template <typename Take>
-void read_pieces(const std::string& path, Take&& take) {
-  const std::unique_ptr<std::FILE, CloseFile> file(std::fopen(path.c_str(), "re"));
-  if (!file) throw InputError(fmt::format("{}: {}", path, std::strerror(errno)));
-  std::string piece(kPiece, '\0');
-  while (const size_t got = std::fread(piece.data(), 1, piece.size(), file.get())) {
-    restart_time_limit();
-    take(std::string_view(piece.data(), got));
-  }
-  if (std::ferror(file.get())) throw InputError(fmt::format("{}: {}", path, std::strerror(errno)));
-}
-
-/// The reports of one text, as they come, and the crash that they make.
-class TextCrash {
- public:
-  void feed(std::string_view piece) { parser_.feed(piece); }
-  void send_to(int fd, const std::string& path) {
-    parser_.finish();
-    if (!reports_.empty()) send(fd, make_crash_record(reports_, path, identity_));
-  }
-
- private:
-  std::vector<TextReport> reports_;
-  std::string identity_;
-  ConsoleParser parser_{[this](ConsoleReport&& report) {
-    if (reports_.size() == kMaxReports) return;
-    if (reports_.empty()) identity_ = text_identity(report);
-    reports_.push_back(make_text_report(std::move(report)));
-  }};
-};
-
-void work_on_line(int fd, const std::string& path, size_t number, std::string_view line) {
-  const nlohmann::json input = nlohmann::json::parse(line.begin(), line.end(), nullptr, false);
-  if (!input.is_object() || !input.contains("text") || !input["text"].is_string()) {
-    fmt::print(stderr, "line {} is not an object with a string \"text\"\n", number);
-    return;
-  }
-  std::string id = std::to_string(number);
-  if (input.contains("id"))
-    id = input["id"].is_string() ? input["id"].get<std::string>() : input["id"].dump();
-  TextCrash crash;
-  crash.feed(input["text"].get_ref<const std::string&>());
-  crash.send_to(fd, fmt::format("{}#{}", path, id));
-}
-
-void work_on_jsonl(int fd, const std::string& path) {
-  std::string line;
-  size_t number = 1;
-  bool too_long = false;
-  const auto end_line = [&] {
-    if (too_long)
-      fmt::print(stderr, "line {} is longer than {} MiB\n", number, kMaxLine >> 20);
-    else if (!line.empty())
-      work_on_line(fd, path, number, line);
-    ++number;
-    line.clear();
-    too_long = false;
-  };
-  read_pieces(path, [&](std::string_view piece) {
-    while (!piece.empty()) {
-      const size_t end = piece.find('\n');
-      const std::string_view part = piece.substr(0, end);
-      too_long |= line.size() + part.size() > kMaxLine;
-      if (!too_long) line.append(part);
-      if (end == piece.npos) return;
-      end_line();
-      piece.remove_prefix(end + 1);
-    }
-  });
-  end_line();
-}
-
-/// What a worker does; it has a process of its own.
-void work(Session& session, const BatchInput& input, int fd) {
-  const std::string& path = input.file.path;
-  if (input.kind == BatchInput::Kind::kJsonl) return work_on_jsonl(fd, path);
-  if (input.kind == BatchInput::Kind::kText) {
-    TextCrash crash;
-    read_pieces(path, [&](std::string_view piece) { crash.feed(piece); });
-    return crash.send_to(fd, path);
-  }
-  const auto kernel = session.open({path});
-  Diagnosis diagnosis(*kernel);
-  const TriageReport report = make_triage_report(diagnosis, all_rules(), true);
-  send(fd, make_crash_record(report, *kernel, diagnosis.log()));
-}
+/// Dumps of one build that are learnt from: those of one kind of crash have the same pages, minimal ones no
+/// others.
+constexpr int kMostLearntPerBuild = 4;
+/// Ends of the workers' server, which a dump that is made to hurt can bring about only by being learnt from.
+constexpr int kMostRestarts = 16;
 
 struct Worker {
   BatchInput input;
@@ -166,39 +58,10 @@ struct Worker {
   std::vector<uint8_t> received;
   std::string last_words;
   size_t crashes = 0;
+  std::string build_id;  ///< of its last crash
   Clock::time_point deadline;
   std::string broken;  ///< why what it sends is no longer listened to
 };
-
-/// Memory is limited by the guard already, which the worker inherits.
-[[noreturn]] void run_worker(Session& session, const BatchInput& input, int result, int words) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  signal(SIGPIPE, SIG_DFL);
-  dup2(words, STDERR_FILENO);
-  const double limit = session.options().time_limit;
-  if (limit > 0 && input.kind == BatchInput::Kind::kDump) {
-    // Should the guard's timer not do: twice the limit of CPU time ends the process for good.
-    const auto seconds = static_cast<rlim_t>(std::ceil(std::min(limit, 1e6) * 2)) + 1;
-    const rlimit cpu = {seconds, seconds};
-    setrlimit(RLIMIT_CPU, &cpu);
-  }
-  restart_time_limit();
-  int code = kExitDone;
-  try {
-    work(session, input, result);
-  } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "out of memory while {}: the limit of the tool was reached\n", activity());
-    code = kExitInternal;
-  } catch (const InputError& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    code = kExitInput;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "internal error while {}: {}\n", activity(), error.what());
-    code = kExitInternal;
-  }
-  std::fflush(stderr);
-  _exit(code);
-}
 
 struct Summary {
   size_t found = 0, skipped = 0, done = 0, empty = 0, failed = 0, crashes = 0, known = 0;
@@ -209,12 +72,11 @@ struct Summary {
 
 class Batch {
  public:
-  Batch(Session& session, Store& store, size_t jobs, bool again)
-      : session_(session), store_(store), jobs_(jobs), again_(again), progress_("batch") {}
+  Batch(ForkServer& server, Store& store, size_t jobs, bool again)
+      : server_(server), store_(store), jobs_(jobs), again_(again), progress_("batch") {}
   ~Batch() {
     for (const auto& worker : workers_) {
       kill(worker->pid, SIGKILL);
-      waitpid(worker->pid, nullptr, 0);
       close(worker->result);
       close(worker->words);
     }
@@ -226,16 +88,23 @@ class Batch {
     const auto begin = Clock::now();
     summary_.found = inputs.size();
     auto next = inputs.begin();
-    while (next != inputs.end() || !workers_.empty()) {
+    while (next != inputs.end() || !once_more_.empty() || !workers_.empty()) {
       restart_time_limit();
-      while (next != inputs.end() && workers_.size() < jobs_) {
-        const BatchInput& input = *next++;
-        if (!again_ && store_.is_done(input.file))
-          ++summary_.skipped;
-        else
-          start(input);
+      try {
+        while (!once_more_.empty() && workers_.size() < jobs_) {
+          start(once_more_.back());
+          once_more_.pop_back();
+        }
+        for (; next != inputs.end() && workers_.size() < jobs_; ++next) {
+          if (!again_ && store_.is_done(next->file))
+            ++summary_.skipped;
+          else
+            start(*next);
+        }
+        listen();
+      } catch (const ForkServerEnded& ended) {
+        start_server_again(ended);
       }
-      listen();
       if (inputs_.size() + crashes_.size() >= kTransaction ||
           (!waiting_since_.empty() && Clock::now() - waiting_since_.front() > kLongestWait))
         flush();
@@ -252,19 +121,46 @@ class Batch {
     std::array<int, 2> result = {}, words = {};
     if (pipe2(result.data(), O_CLOEXEC) != 0 || pipe2(words.data(), O_CLOEXEC) != 0)
       throw InputError(fmt::format("no pipe for a worker: {}; give fewer --jobs", std::strerror(errno)));
-    const pid_t pid = fork();
-    if (pid < 0)
-      throw InputError(fmt::format("no process for a worker: {}; give fewer --jobs", std::strerror(errno)));
-    if (pid == 0) run_worker(session_, input, result[1], words[1]);
-    close(result[1]);
-    close(words[1]);
     auto worker = std::make_unique<Worker>();
     worker->input = input;
-    worker->pid = pid;
     worker->result = result[0];
     worker->words = words[0];
     worker->deadline = Clock::now() + kWallLimit;
+    try {
+      worker->pid = server_.start(input, result[1], words[1]);
+    } catch (...) {
+      for (const int fd : {result[0], result[1], words[0], words[1]}) close(fd);
+      throw;
+    }
+    close(result[1]);
+    close(words[1]);
     workers_.push_back(std::move(worker));
+  }
+
+  /// What was being worked on is begun again; a crash that has come in already is the same crash then.
+  void start_server_again(const ForkServerEnded& ended) {
+    if (++restarts_ > kMostRestarts) throw InputError(fmt::format("{} {} times", ended.what(), restarts_));
+    for (const auto& worker : workers_) {
+      close(worker->result);
+      close(worker->words);
+      once_more_.push_back(worker->input);
+    }
+    workers_.clear();
+    learnt_.clear();
+    server_.restart();
+  }
+
+  /// A second dump of a build is when it pays to learn from one. A build whose dump ends the server is left
+  /// alone from then on.
+  void learn_from(const BatchInput& input, const std::string& build_id) {
+    if (build_id.empty() || not_learnt_.contains(build_id) || ++seen_[build_id] < 2 ||
+        learnt_[build_id] == kMostLearntPerBuild)
+      return;
+    seen_.erase(build_id);
+    ++learnt_[build_id];
+    not_learnt_.insert(build_id);
+    server_.learn(input.file.path);
+    not_learnt_.erase(build_id);
   }
 
   void listen() {
@@ -286,6 +182,11 @@ class Batch {
       if (ended) finish(worker);
     }
     std::erase_if(workers_, [](const auto& worker) { return worker->pid < 0; });
+    while (!worth_learning_.empty()) {
+      const auto [input, build_id] = std::move(worth_learning_.back());
+      worth_learning_.pop_back();
+      learn_from(input, build_id);
+    }
   }
 
   static void give_up(Worker& worker, std::string why) {
@@ -325,6 +226,7 @@ class Batch {
       worker.received.erase(worker.received.begin(),
                             worker.received.begin() + static_cast<ptrdiff_t>(sizeof size + size));
       ++worker.crashes;
+      worker.build_id = crashes_.back().build_id;
       worker.deadline = Clock::now() + kWallLimit;
       if (waiting_since_.empty()) waiting_since_.push_back(Clock::now());
       if (crashes_.size() >= kTransaction) flush();
@@ -333,8 +235,7 @@ class Batch {
   }
 
   void finish(Worker& worker) {
-    int status = 0;
-    while (waitpid(worker.pid, &status, 0) < 0 && errno == EINTR) continue;
+    const int status = server_.wait(worker.pid);
     worker.pid = -1;
     pollfd more = {worker.words, POLLIN, 0};
     while (::poll(&more, 1, 0) > 0 && (more.revents & POLLIN) != 0 &&
@@ -344,13 +245,15 @@ class Batch {
     close(worker.words);
     StoredInput input = worker.input.file;
     input.outcome = worker.crashes > 0 ? "done" : "empty";
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != kExitDone || !worker.broken.empty()) {
+    const int code = WIFEXITED(status) ? WEXITSTATUS(status) : kExitInternal;
+    if ((code != kExitDone && code != kExitDoneAlone) || !worker.broken.empty()) {
       input.outcome = "failed";
       input.why = reason_of(worker, status);
       ++summary_.failed;
       if (summary_.failures.size() < kShownFailures) summary_.failures.emplace_back(input.path, input.why);
     } else if (worker.crashes > 0) {
       ++summary_.done;
+      if (code == kExitDoneAlone) worth_learning_.emplace_back(worker.input, worker.build_id);
     } else {
       ++summary_.empty;
     }
@@ -386,12 +289,17 @@ class Batch {
     waiting_since_.clear();
   }
 
-  Session& session_;
+  ForkServer& server_;
   Store& store_;
   size_t jobs_;
   bool again_;
   Progress progress_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<BatchInput> once_more_;  ///< whose workers have ended with the server
+  int restarts_ = 0;
+  std::vector<std::pair<BatchInput, std::string>> worth_learning_;  ///< with the build ID
+  std::map<std::string, int> seen_, learnt_;                        ///< by build ID
+  std::set<std::string> not_learnt_;                                ///< build IDs
   std::vector<CrashRecord> crashes_;
   std::vector<StoredInput> inputs_;
   std::vector<Clock::time_point> waiting_since_;  ///< at most one
@@ -443,6 +351,8 @@ int run_batch(Session& session) {
   const Options& options = session.options();
   const double jobs = options.jobs > 0 ? options.jobs : static_cast<double>(sysconf(_SC_NPROCESSORS_ONLN));
   if (jobs < 1 || jobs > kMaxJobs) throw UsageError(fmt::format("--jobs takes 1 to {}", kMaxJobs));
+  // Before anything else: the server has no use for what this process opens.
+  ForkServer server(session);
   set_activity("looking for dumps");
   const std::vector<BatchInput> inputs = find_inputs(options.arguments);
   if (inputs.empty())
@@ -454,7 +364,7 @@ int run_batch(Session& session) {
   set_activity("running a batch");
   Summary summary;
   {
-    Batch batch(session, *store, static_cast<size_t>(jobs), options.again);
+    Batch batch(server, *store, static_cast<size_t>(jobs), options.again);
     summary = batch.run(inputs);
   }
   session.answer_text(options.json() ? to_json(summary) : to_text(summary, session.text_writer()));

@@ -36,18 +36,20 @@ size_t terminal_width() {
 
 Session::Session(Options options) : options_(std::move(options)) {}
 
-std::unique_ptr<Dump> Session::open_dump(const std::vector<std::string>& dumps) {
+std::unique_ptr<Dump> Session::open_dump(const std::vector<std::string>& dumps, PageStore* pages) {
   set_activity("opening the dump");
   Progress progress("unpacking");
   DumpOptions dump_options;
   dump_options.progress = [&](uint64_t done, uint64_t total) { progress.report(done, total); };
+  dump_options.pages = pages;
   auto dump = Dump::open(dumps, dump_options);
   remark(fmt::format("{}: {}", dump->path(), dump->format()));
   for (const QualityNote& note : dump->quality()) remark(fmt::format("{}: {}", dump->path(), note.what));
   return dump;
 }
 
-std::unique_ptr<Kernel> Session::open_kernel(std::unique_ptr<Dump> dump, bool with_debuginfo, bool record) {
+std::unique_ptr<Kernel> Session::open_kernel(std::unique_ptr<Dump> dump, bool with_debuginfo, bool record,
+                                             std::vector<Kernel*> alike) {
   set_activity("identifying the kernel and choosing debug info");
   KernelOptions kernel_options;
   if (with_debuginfo && !options_.no_debuginfo)
@@ -55,13 +57,15 @@ std::unique_ptr<Kernel> Session::open_kernel(std::unique_ptr<Dump> dump, bool wi
   else
     kernel_options.search_debuginfo = false;
   kernel_options.record = record;
+  kernel_options.alike = std::move(alike);
   auto kernel = Kernel::open(std::move(dump), kernel_options);
   for (const std::string& text : kernel->remarks()) remark(text);
   return kernel;
 }
 
-std::unique_ptr<Kernel> Session::open(const std::vector<std::string>& dumps) {
-  return open_kernel(open_dump(dumps));
+std::unique_ptr<Kernel> Session::open(const std::vector<std::string>& dumps, PageStore* pages,
+                                      std::vector<Kernel*> alike) {
+  return open_kernel(open_dump(dumps, pages), true, false, std::move(alike));
 }
 
 TextWriter Session::text_writer() const {

@@ -28,12 +28,15 @@ class Session {
   const Options& options() const { return options_; }
 
   /// Opens the dump and its kernel by the options. Throws InputError.
-  std::unique_ptr<Kernel> open(const std::vector<std::string>& dumps);
-  std::unique_ptr<Dump> open_dump(const std::vector<std::string>& dumps);
+  /// \param pages  DumpOptions::pages
+  /// \param alike  KernelOptions::alike
+  std::unique_ptr<Kernel> open(const std::vector<std::string>& dumps, PageStore* pages = nullptr,
+                               std::vector<Kernel*> alike = {});
+  std::unique_ptr<Dump> open_dump(const std::vector<std::string>& dumps, PageStore* pages = nullptr);
   /// \param with_debuginfo  false: as with --no-debuginfo
   /// \param record  KernelOptions::record
   std::unique_ptr<Kernel> open_kernel(std::unique_ptr<Dump> dump, bool with_debuginfo = true,
-                                      bool record = false);
+                                      bool record = false, std::vector<Kernel*> alike = {});
 
   /// Presents a report in the format asked for, on standard output or in the file of --output. Throws
   /// InputError when it cannot be written. Needs json.h and text.h.

@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,18 @@ OOPS = """[    1.000000] BUG: kernel NULL pointer dereference, address: 00000000
 [    1.000008]  </TASK>
 [    1.000009] Kernel panic - not syncing: Fatal exception
 """
+
+
+def children_of(parent):
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:  # has ended meanwhile
+            continue
+        if int(fields[1]) == parent and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
 
 
 class Batch(unittest.TestCase):
@@ -75,6 +88,44 @@ class Batch(unittest.TestCase):
         crashes = self.exported()
         self.assertEqual([crash["path"] for crash in crashes], [str(self.dumps / "one.vmcore")])
         self.assertNotEqual(crashes[0]["time"], None)
+
+    def variants(self, count):
+        """Copies of dumps of one kernel, most of them damaged in a few places, each in its own way."""
+        chance = random.Random(1)
+        sources = [dump.path.read_bytes() for dump in tool.bundled_dumps() if "6.12" in dump.path.name]
+        for i in range(count):
+            content = bytearray(sources[i % len(sources)])
+            for _ in range(i // len(sources)):
+                content[chance.randrange(8192, len(content))] ^= 1 << chance.randrange(8)
+            (self.dumps / f"{i:03}.vmcore").write_bytes(content)
+
+    def test_what_dumps_have_in_common_changes_no_answer(self):
+        self.variants(32)
+        self.assertEqual(self.batch()["found"], 32)
+        together = {crash["id"]: crash for crash in self.exported()}
+        alone = self.top / "alone.db"
+        for dump in sorted(self.dumps.iterdir()):
+            tool.run("batch", dump, "--store", alone)
+        self.assertEqual({crash["id"] for crash in self.exported(alone)}, set(together))
+        for crash in self.exported(alone):
+            self.assertEqual(crash["answer"], together[crash["id"]]["answer"], crash["path"])
+
+    def test_workers_lost_with_their_server_are_started_again(self):
+        self.variants(40)
+        killed = 0
+        with subprocess.Popen([tool.TOOL, "batch", self.dumps, "--jobs", "2", "--store", self.store, "--format",
+                               "json"], stdout=subprocess.PIPE) as process:
+            while process.poll() is None and killed < 3:
+                time.sleep(0.05)
+                for server in children_of(process.pid):
+                    os.kill(server, signal.SIGKILL)
+                    killed += 1
+            answer = json.loads(process.communicate()[0])
+        self.assertEqual(killed, 3)
+        self.assertEqual((answer["found"], answer["done"] + answer["failed"]), (40, 40))
+        undisturbed = self.top / "undisturbed.db"
+        self.assertEqual(self.batch(store=undisturbed)["failed"], answer["failed"])
+        self.assertEqual(self.exported(), self.exported(undisturbed))
 
     def test_a_bad_dump_costs_its_worker_only(self):
         self.logs(3)
