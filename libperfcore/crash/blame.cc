@@ -58,6 +58,20 @@ const FrameRule* anchor(std::string_view function, std::string_view kind) {
   return rules().find(function, kind, is_anchor);
 }
 
+/// What the nearest anchor dispatched; empty without an anchor.
+std::string dispatched(std::span<const std::string> functions, std::string_view kind) {
+  std::string_view callee;
+  for (const std::string& function : functions) {
+    if (const FrameRule* rule = anchor(function, kind)) {
+      if (rule->take == "self") return function;
+      if (rule->take != "callee") return std::string(rule->take);
+      return callee.empty() ? function : std::string(callee);
+    }
+    if (!is_passed_over(function, kind)) callee = function;
+  }
+  return {};
+}
+
 }  // namespace
 
 bool applies(const FrameRule& rule, std::string_view function, std::string_view kind) {
@@ -92,18 +106,8 @@ std::string blamed_for_stall(std::span<const std::string> functions, std::string
       break;
     }
   }
-  std::string_view callee;
-  for (size_t i = begin; i < functions.size(); ++i) {
-    const std::string& function = functions[i];
-    if (const FrameRule* rule = anchor(function, kind)) {
-      if (rule->take == "self") return function;
-      if (rule->take != "callee") return std::string(rule->take);
-      if (!callee.empty()) return std::string(callee);
-      continue;
-    }
-    if (!is_passed_over(function, kind)) callee = function;
-  }
-  return {};
+  const std::string behind = dispatched(functions.subspan(begin), kind);
+  return behind.empty() && begin > 0 ? dispatched(functions, kind) : behind;
 }
 
 }  // namespace perfcore

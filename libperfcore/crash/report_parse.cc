@@ -30,11 +30,18 @@ struct Open {
   size_t bytes = 0;
   bool has_trace = false;
   bool has_rip = false;
-  bool stamped = false;  ///< the headline had a time stamp: so has every line of the kernel
+  bool stamped = false;   ///< the headline had a time stamp: so has every line of the kernel
+  bool abridged = false;  ///< somebody left lines out
   bool done = false;
   size_t repeated = 0;              ///< of notices
   std::vector<std::string> others;  ///< callers whose NMI backtraces belong to a stall
 };
+
+/// "[...]": lines were left out here.
+bool is_gap(std::string_view line) {
+  constexpr std::string_view kSigns[] = {"[...]", "[ ... ]", "[snip]", "<snip>", "--- snip ---"};
+  return std::find(std::begin(kSigns), std::end(kSigns), line) != std::end(kSigns);
+}
 
 }  // namespace
 
@@ -133,6 +140,7 @@ Open* ConsoleParser::Impl::find(std::string_view caller) {
 }
 
 void ConsoleParser::Impl::append(Open& open, const ConsoleLine& line, uint64_t end) {
+  if (is_gap(line.text)) open.abridged = true;
   if (open.stamped && !line.stamped) return;  // user space writes to the console, too
   if (open.report.lines.size() >= kMaxLines || open.bytes + line.text.size() > kMaxBytes) {
     open.done = true;
@@ -193,7 +201,8 @@ Open ConsoleParser::Impl::make(const ConsoleLine& line, const ReportHeadline& he
 }
 
 void ConsoleParser::Impl::close(Open& open) {
-  read_report(open.report, open.headline, open.headline_index, !open.caller.empty());
+  read_report(open.report, open.headline, open.headline_index,
+              {!open.caller.empty(), !open.stamped || open.abridged});
 }
 
 void ConsoleParser::Impl::hand_out() {

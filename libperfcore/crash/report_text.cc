@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "crash/report_text.h"
 
+#include <cxxabi.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdlib>
 #include <utility>
 
 #include "crash/blame.h"
@@ -17,15 +20,75 @@ namespace {
 using Role = ReportRole;
 using Text = std::string_view;
 
-/// Where the guilty function comes from.
-enum class Blame {
-  kNobody,           ///< the title names no function
-  kStack,            ///< RIP and the first trace
-  kStall,            ///< the same, by the rules for stalls
-  kStackOrLockSite,  ///< the stack, or else as kLockSite
-  kLockSite,         ///< "at: foo+0x1/0x2" of lockdep, where the lock is or was taken
-  kSpecial,          ///< by the report's own rule
+/// A line that a search for the guilty function passes on its way, and the function that it names.
+enum class Mark {
+  kNone,
+  kHeadline,   ///< the report's own headline: "BUG: KASAN: use-after-free in foo+0x1/0x2"
+  kRip,        ///< "RIP: 0010:foo+0x1/0x2"; names none when that is no symbol
+  kTrace,      ///< "Call Trace:"
+  kTimer,      ///< entry of the timer interrupt in which a watchdog ran
+  kSite,       ///< "at: foo+0x1/0x2" of lockdep: where a lock was or is to be taken
+  kWanted,     ///< "is trying to acquire lock:"
+  kChanged,    ///< "just changed the state of lock:"
+  kTakes,      ///< "takes:"
+  kLeaving,    ///< "leaving the kernel with locks still held!"
+  kBecame,     ///< "which became HARDIRQ-irq-safe at:"
+  kAddress,    ///< "[<ffffffff81000000>] foo+0x1/0x2"
+  kBacktrace,  ///< "backtrace:" of kmemleak
+  kOrigin,     ///< "page last allocated via ..."
 };
+
+/// Which functions a title may name: those at marks, found one behind the other, then those of the stack
+/// behind the last mark. A mark that is not there leaves nothing to read behind it.
+struct Way {
+  Mark marks[2] = {Mark::kNone, Mark::kNone};
+  bool stack = true;
+};
+
+/// Where the guilty function comes from.
+struct Source {
+  enum class Pick {
+    kNobody,   ///< the title names no function
+    kFirst,    ///< the first that is not passed over
+    kNamed,    ///< the one that a mark names, whichever it is
+    kStall,    ///< what the nearest anchor dispatched
+    kSpecial,  ///< by the report's own rule
+  };
+  Pick pick = Pick::kNobody;
+  Way way = {};
+  Way otherwise = {};  ///< when the first way finds nobody; no stack: there is none
+};
+
+using Pick = Source::Pick;
+constexpr Way kNoWay = {{}, false};
+constexpr Source kNobody = {Pick::kNobody, kNoWay, kNoWay};
+constexpr Source kSpecial = {Pick::kSpecial, kNoWay, kNoWay};
+// An exception: where it hit, then who called that.
+constexpr Source kFault = {Pick::kFirst, {{Mark::kRip, Mark::kTrace}}, kNoWay};
+// One whose stack tells no more than where it hit.
+constexpr Source kPlace = {Pick::kFirst, {{Mark::kRip}, false}, kNoWay};
+// A checker that prints the stack of its caller.
+constexpr Source kCaller = {Pick::kFirst, {{Mark::kTrace}}, kNoWay};
+// WARN() is an exception since 4.11, which prints RIP and then "Call Trace:"; what it printed before had RIP
+// inside of the stack.
+constexpr Source kWarned = {Pick::kFirst, {{Mark::kRip}}, {{Mark::kTrace}}};
+constexpr Source kInterrupted = {Pick::kStall, {{Mark::kRip, Mark::kTrace}}, kNoWay};
+constexpr Source kDeep = {Pick::kStall, {{Mark::kTrace}}, kNoWay};
+// RCU prints its stalls from the timer interrupt.
+constexpr Source kTimedOut = {Pick::kStall, {{Mark::kTimer, Mark::kRip}}, {{Mark::kTimer}}};
+constexpr Source kCircular = {Pick::kFirst, {{Mark::kSite, Mark::kSite}}, kNoWay};
+constexpr Source kWanted = {Pick::kNamed, {{Mark::kWanted, Mark::kSite}, false}, kNoWay};
+constexpr Source kChanged = {Pick::kNamed, {{Mark::kChanged, Mark::kSite}, false}, kNoWay};
+constexpr Source kTaken = {Pick::kNamed, {{Mark::kTakes, Mark::kSite}, false}, kNoWay};
+constexpr Source kHeld = {Pick::kNamed, {{Mark::kSite}, false}, {{Mark::kAddress}, false}};
+constexpr Source kLeft = {Pick::kNamed, {{Mark::kLeaving, Mark::kSite}, false}, kNoWay};
+constexpr Source kBecame = {Pick::kFirst, {{Mark::kBecame}}, kNoWay};
+constexpr Source kUnlock = {Pick::kFirst, {{Mark::kAddress, Mark::kTrace}}, kNoWay};
+constexpr Source kLeak = {Pick::kFirst, {{Mark::kBacktrace}}, kNoWay};
+constexpr Source kOrigin = {Pick::kFirst, {{Mark::kOrigin}}, kNoWay};
+constexpr Source kAccess = {Pick::kFirst, {{Mark::kHeadline, Mark::kTrace}}, kNoWay};
+constexpr Source kAccessOwnStack = {Pick::kFirst, {{Mark::kHeadline}}, kNoWay};
+constexpr Source kOwnStack = {Pick::kFirst, {}, kNoWay};
 
 enum class Special {
   kNone,
@@ -38,7 +101,14 @@ enum class Special {
   kPanic,
   kAnyBug,
   kPreemptible,
-  kRust
+  kLocking,
+  kRust,
+  kWholeStack,
+  kSlub,
+  kWorkqueue,
+  kNmiHandler,
+  kHardLockup,
+  kUnwinder,
 };
 
 constexpr Text kBad = "bad-access in $F";
@@ -52,200 +122,255 @@ struct ReportRule {
   Text kind;
   Text type;
   Text title;  ///< "$F" stands for the guilty function
-  Blame blame = Blame::kStack;
+  Source source = kFault;
   Text alt = {};
+  Text topic = {};  ///< of the tables under frames/; empty: `kind`
   Special special = Special::kNone;
 };
 
 namespace {
 
-// The kernel's own words, by the function that prints them. Of two rules with one beginning the more specific
-// comes first.
 constexpr Text kDoS = "DoS", kHang = "HANG", kLock = "LOCKDEP", kWarn = "WARNING",
-               kMemory = "MEMORY_SAFETY_BUG";
+               kMemory = "MEMORY_SAFETY_BUG", kNullType = "NULL-POINTER-DEREFERENCE";
 constexpr Text kGpf = "general protection fault in $F";
 constexpr Text kPaging = "BUG: unable to handle kernel paging request in $F";
 constexpr Text kNull = "BUG: unable to handle kernel NULL pointer dereference in $F";
-constexpr Text kNullType = "NULL-POINTER-DEREFERENCE";
+constexpr Text kUser = "BUG: unable to handle kernel access to user memory in $F";
 constexpr Text kHung = "INFO: task hung in $F";
 constexpr Text kRcuStall = "INFO: rcu detected stall in $F";
 constexpr Text kDeadlock = "possible deadlock in $F";
+constexpr Text kInconsistent = "inconsistent lock state in $F";
+constexpr Text kOverrun = "BUG: stack guard page was hit in $F";
+constexpr Text kCorruptedList = "BUG: corrupted list in $F";
+constexpr Text kStuck = "BUG: hard lockup in $F";
+constexpr Text kStalled = "stall in $F", kHangs = "hang in $F", kOverflow = "stack-overflow in $F";
 
+// The kernel's own words, by the function that prints them. Of two rules with one beginning the more specific
+// comes first.
 constexpr ReportRule kRules[] = {
     // arch/x86/mm/fault.c, show_fault_oops(), with the wordings up to 5.0 and of other machines.
-    {"BUG: kernel NULL pointer dereference", "", Role::kFault, "null-deref", kNullType, kNull, Blame::kStack,
-     kBad},
-    {"BUG: Kernel NULL pointer dereference", "", Role::kFault, "null-deref", kNullType, kNull, Blame::kStack,
-     kBad},
+    {"BUG: kernel NULL pointer dereference", "", Role::kFault, "null-deref", kNullType, kNull, kFault, kBad},
+    {"BUG: Kernel NULL pointer dereference", "", Role::kFault, "null-deref", kNullType, kNull, kFault, kBad},
     {"BUG: unable to handle kernel NULL pointer dereference", "", Role::kFault, "null-deref", kNullType,
-     kNull, Blame::kStack, kBad},
-    {"BUG: unable to handle kernel ", "", Role::kFault, "page-fault", kMemory, kPaging, Blame::kStack, kBad},
-    {"BUG: unable to handle page fault", "", Role::kFault, "page-fault", kMemory, kPaging, Blame::kStack,
+     kNull, kFault, kBad},
+    {"BUG: unable to handle kernel paging request", "", Role::kFault, "page-fault", kMemory, kPaging, kFault,
      kBad},
-    {"BUG: Unable to handle kernel ", "", Role::kFault, "page-fault", kMemory, kPaging, Blame::kStack, kBad},
+    {"BUG: unable to handle page fault for address", "", Role::kFault, "page-fault", kMemory, kPaging, kFault,
+     kBad},
+    {"BUG: Unable to handle kernel data access", "", Role::kFault, "page-fault", kMemory, kPaging, kFault,
+     kBad},
+    // Up to 5.0 the rest of the line was printed by another printk().
+    {"BUG: unable to handle ", "", Role::kFault, "page-fault", kMemory, "BUG: unable to handle kernel",
+     kFault, "", "", Special::kNone},
+    {"BUG: Unable to handle kernel ", "", Role::kFault, "page-fault", kMemory, "BUG: unable to handle kernel",
+     kFault, "", "", Special::kNone},
     {"Unable to handle kernel NULL pointer dereference", "", Role::kFault, "null-deref", kNullType, kNull,
-     Blame::kStack, kBad},
-    {"Unable to handle kernel ", "", Role::kFault, "page-fault", kMemory, kPaging, Blame::kStack, kBad},
+     kFault, kBad},
+    {"Unable to handle kernel access to user memory", "", Role::kFault, "page-fault", kMemory, kUser, kFault,
+     kBad},
+    {"Unable to handle kernel ", "", Role::kFault, "page-fault", kMemory, kPaging, kFault, kBad},
+    {"Unhandled fault: ", "", Role::kFault, "other", "", "Unhandled fault in $F", kFault, kBad},
+    {"Internal error: ", "", Role::kDie, "other", "", "Internal error in $F", kFault, kBad},
+    {"Alignment trap: ", "", Role::kFault, "other", "", "Alignment trap in $F"},
     // arch/x86/kernel/traps.c and dumpstack.c, "%s: %04lx [#%d]"; since 6.10 with "Oops: " before them.
-    {"general protection fault: ", "", Role::kFault, "gpf", kDoS, kGpf, Blame::kStack, kBad},
-    {"general protection fault, ", "", Role::kFault, "gpf", kDoS, kGpf, Blame::kStack, kBad},
-    {"general protection fault ", "", Role::kFault, "gpf", kDoS, kGpf, Blame::kStack, kBad},
-    {"divide error: ", "", Role::kFault, "divide-error", kDoS, "divide error in $F"},
+    {"general protection fault: ", "", Role::kFault, "gpf", kDoS, kGpf, kFault, kBad},
+    {"general protection fault, ", "", Role::kFault, "gpf", kDoS, kGpf, kFault, kBad},
+    {"general protection fault ", "", Role::kFault, "gpf", kDoS, kGpf, kFault, kBad},
+    {"divide error: ", "", Role::kFault, "divide-error", kDoS, "divide error in $F", kPlace},
+    {"divide_error: ", "", Role::kFault, "divide-error", kDoS, "divide error in $F", kPlace},
     {"int3: ", "", Role::kFault, "int3", kDoS, "int3 in $F"},
     {"stack segment: ", "", Role::kFault, "stack-segment", kDoS, "stack segment fault in $F"},
-    {"PANIC: double fault", "", Role::kFault, "double-fault", kDoS, "PANIC: double fault in $F"},
-    {"double fault: ", "", Role::kFault, "double-fault", kDoS, "PANIC: double fault in $F"},
-    {"BUG: ", "stack guard page was hit", Role::kFault, "double-fault", "",
-     "BUG: stack guard page was hit in $F", Blame::kStall, "stack-overflow in $F"},
-    {"stack guard page: ", "", Role::kDie, "double-fault", "", "BUG: stack guard page was hit in $F",
-     Blame::kStall, "stack-overflow in $F"},
-    {"kernel stack overflow", "", Role::kDie, "double-fault", "", "kernel stack overflow in $F",
-     Blame::kStack, "stack-overflow in $F"},
-    {"kernel BUG at ", "lib/list_debug.c", Role::kFault, "list-corruption", kMemory,
-     "BUG: corrupted list in $F", Blame::kStack, kBad},
-    {"kernel BUG at ", "mm/usercopy.c", Role::kFault, "kernel-bug", "BUG", "BUG: bad usercopy in $F"},
+    {"PANIC: double fault", "", Role::kFault, "double-fault", kDoS, "PANIC: double fault in $F", kPlace},
+    {"double fault: ", "", Role::kFault, "double-fault", kDoS, "PANIC: double fault in $F", kPlace},
+    {"BUG: ", "stack guard page was hit", Role::kFault, "double-fault", "", kOverrun, kInterrupted, kOverflow,
+     "stack-guard"},
+    {"stack guard page: ", "", Role::kDie, "double-fault", "", kOverrun, kInterrupted, kOverflow,
+     "stack-guard"},
+    {"kernel stack overflow", "", Role::kDie, "double-fault", "", "kernel stack overflow in $F", kInterrupted,
+     kOverflow, "stack-overflow"},
+    {"kernel BUG at ", "lib/list_debug.c", Role::kFault, "list-corruption", kMemory, kCorruptedList, kCaller,
+     kBad},
+    {"kernel BUG at ", "mm/usercopy.c", Role::kFault, "kernel-bug", "BUG", "BUG: bad usercopy in $F", kCaller,
+     "", "usercopy"},
     {"kernel BUG at ", "", Role::kFault, "kernel-bug", "BUG", "kernel BUG in $F"},
     {"Kernel BUG ", "[", Role::kFault, "kernel-bug", "BUG", "kernel BUG in $F"},
-    {"invalid opcode: ", "[#", Role::kDie, "kernel-bug", kDoS, "invalid opcode in $F"},
+    {"invalid opcode: ", "[#", Role::kDie, "kernel-bug", kDoS, "invalid opcode in $F", kPlace, "",
+     "invalid-opcode"},
     {"Oops: ", "[#", Role::kDie, "other", kDoS, "Oops in $F"},
     // Sanitisers: mm/kasan, mm/kfence, mm/kmsan, kernel/kcsan, lib/ubsan.c; mm/kmemleak.c.
-    {"BUG: KASAN: ", "", Role::kReport, "kasan", "", "", Blame::kSpecial, "", Special::kKasan},
-    {"BUG: KFENCE: ", "", Role::kReport, "kfence", "", "", Blame::kSpecial, "", Special::kKfence},
-    {"BUG: KMSAN: ", "", Role::kReport, "kmsan", "", "", Blame::kSpecial, "", Special::kKmsan},
-    {"BUG: KCSAN: ", "", Role::kReport, "kcsan", "", "", Blame::kSpecial, "", Special::kKcsan},
-    {"UBSAN: ", " in ", Role::kReport, "ubsan", "UBSAN", "", Blame::kSpecial, "", Special::kUbsan},
-    {"BUG: memory leak", "", Role::kReport, "memory-leak", "LEAK", "memory leak in $F"},
-    {"unreferenced object 0x", "", Role::kReport, "memory-leak", "LEAK", "memory leak in $F"},
-    // lib/list_debug.c, lib/debugobjects.c.
-    {"list_add corruption", "", Role::kPrelude, "list-corruption", kMemory, "BUG: corrupted list in $F",
-     Blame::kStack, kBad},
-    {"list_add double add", "", Role::kPrelude, "list-corruption", kMemory, "BUG: corrupted list in $F",
-     Blame::kStack, kBad},
-    {"list_del corruption", "", Role::kPrelude, "list-corruption", kMemory, "BUG: corrupted list in $F",
-     Blame::kStack, kBad},
-    {"ODEBUG: ", " object type: ", Role::kPrelude, "odebug", kWarn, "WARNING: ODEBUG bug in $F"},
+    {"BUG: KASAN: ", "", Role::kReport, "kasan", "", "", kAccess, "", "", Special::kKasan},
+    {"BUG: KFENCE: ", "", Role::kReport, "kfence", "", "", kAccessOwnStack, "", "", Special::kKfence},
+    {"BUG: KMSAN: ", "", Role::kReport, "kmsan", "", "", kOwnStack, "", "", Special::kKmsan},
+    {"BUG: KCSAN: ", "", Role::kReport, "kcsan", "", "", kSpecial, "", "", Special::kKcsan},
+    {"UBSAN: ", " in ", Role::kReport, "ubsan", "UBSAN", "", kCaller, "", "", Special::kUbsan},
+    {"BUG: memory leak", "", Role::kReport, "memory-leak", "LEAK", "memory leak in $F", kLeak},
+    {"unreferenced object 0x", "", Role::kReport, "memory-leak", "LEAK", "memory leak in $F", kLeak},
     // kernel/sched/core.c, lib/smp_processor_id.c, kernel/workqueue.c, arch/x86/entry.
     {"BUG: sleeping function called from invalid context", "", Role::kReport, "atomic-sleep", "ATOMIC_SLEEP",
-     "BUG: sleeping function called from invalid context in $F"},
+     "BUG: sleeping function called from invalid context in $F", kCaller},
     {"BUG: scheduling while atomic", "", Role::kReport, "atomic-sleep", "ATOMIC_SLEEP",
-     "BUG: scheduling while atomic in $F"},
-    {"BUG: using ", " in preemptible", Role::kReport, "atomic-sleep", kLock, "", Blame::kSpecial, "",
+     "BUG: scheduling while atomic in $F", kCaller, "", "scheduling"},
+    {"BUG: using ", " in preemptible", Role::kReport, "atomic-sleep", kLock, "", kCaller, "", "preemptible",
      Special::kPreemptible},
     {"BUG: workqueue leaked ", "", Role::kReport, "lockdep", "", "BUG: workqueue leaked lock or atomic in $F",
-     Blame::kSpecial},
+     kSpecial, "", "", Special::kWorkqueue},
     // kernel/locking/lockdep.c and spinlock_debug.c; "INFO: " and "[ BUG: ... ]" up to 4.13.
-    {"WARNING: possible ", "lock", Role::kReport, "lockdep", kLock, kDeadlock, Blame::kLockSite},
-    {"INFO: possible ", "lock", Role::kReport, "lockdep", kLock, kDeadlock, Blame::kLockSite},
-    {"WARNING: inconsistent lock state", "", Role::kReport, "lockdep", kLock, "inconsistent lock state in $F",
-     Blame::kStackOrLockSite},
-    {"INFO: inconsistent lock state", "", Role::kReport, "lockdep", kLock, "inconsistent lock state in $F",
-     Blame::kStackOrLockSite},
-    {"inconsistent lock state", "", Role::kReport, "lockdep", kLock, "inconsistent lock state in $F",
-     Blame::kStackOrLockSite},
-    {"WARNING: HARDIRQ-", "", Role::kReport, "lockdep", kLock, kDeadlock, Blame::kLockSite},
-    {"WARNING: SOFTIRQ-", "", Role::kReport, "lockdep", kLock, kDeadlock, Blame::kLockSite},
-    {"INFO: HARDIRQ-", "", Role::kReport, "lockdep", kLock, kDeadlock, Blame::kLockSite},
-    {"INFO: SOFTIRQ-", "", Role::kReport, "lockdep", kLock, kDeadlock, Blame::kLockSite},
+    {"WARNING: possible circular locking", "", Role::kReport, "lockdep", kLock, kDeadlock, kCircular, "",
+     "circular", Special::kLocking},
+    {"WARNING: possible recursive locking", "", Role::kReport, "lockdep", kLock, kDeadlock, kWanted, "", "",
+     Special::kLocking},
+    {"WARNING: possible irq lock inversion", "", Role::kReport, "lockdep", kLock, kDeadlock, kChanged, "", "",
+     Special::kLocking},
+    {"WARNING: possible ", "lock", Role::kReport, "lockdep", kLock, kDeadlock, kWanted, "", "",
+     Special::kLocking},
+    {"WARNING: ", "-unsafe lock order detected", Role::kReport, "lockdep", kLock, kDeadlock, kBecame, "", "",
+     Special::kLocking},
+    {"WARNING: inconsistent lock state", "", Role::kReport, "lockdep", kLock, kInconsistent, kCaller, "", "",
+     Special::kLocking},
+    {"INFO: possible irq lock inversion", "", Role::kReport, "lockdep", kLock, kDeadlock, kChanged, "", "",
+     Special::kLocking},
+    {"INFO: possible ", "lock", Role::kReport, "lockdep", kLock, kDeadlock, kWanted, "", "",
+     Special::kLocking},
+    {"INFO: ", "-unsafe lock order detected", Role::kReport, "lockdep", kLock, kDeadlock, kWanted, "", "",
+     Special::kLocking},
+    {"INFO: inconsistent lock state", "", Role::kReport, "lockdep", kLock, kInconsistent, kTaken, "", "",
+     Special::kLocking},
+    {"inconsistent lock state", "", Role::kReport, "lockdep", kLock, kInconsistent, kCaller, "", "",
+     Special::kLocking},
     {"WARNING: bad unlock balance", "", Role::kReport, "lockdep", kLock, "WARNING: bad unlock balance in $F",
-     Blame::kLockSite},
-    {"BUG: bad unlock balance", "", Role::kReport, "lockdep", kLock, "BUG: bad unlock balance in $F",
-     Blame::kLockSite},
-    {"WARNING: bad contention", "", Role::kReport, "lockdep", kLock, "WARNING: bad contention in $F",
-     Blame::kLockSite},
-    {"WARNING: held lock freed", "", Role::kReport, "lockdep", kLock, "WARNING: held lock freed in $F",
-     Blame::kLockSite},
-    {"BUG: held lock freed", "", Role::kReport, "lockdep", kLock, "BUG: held lock freed in $F",
-     Blame::kLockSite},
+     kUnlock, "", "", Special::kLocking},
+    {"BUG: bad unlock balance", "", Role::kReport, "lockdep", kLock, "BUG: bad unlock balance in $F", kUnlock,
+     "", "", Special::kLocking},
+    {"WARNING: bad contention", "", Role::kReport, "lockdep", kLock, "WARNING: bad contention in $F", kUnlock,
+     "", "", Special::kLocking},
+    {"WARNING: held lock freed", "", Role::kReport, "lockdep", kLock, "WARNING: held lock freed in $F", kHeld,
+     "", "", Special::kLocking},
+    {"BUG: held lock freed", "", Role::kReport, "lockdep", kLock, "BUG: held lock freed in $F", kHeld, "", "",
+     Special::kLocking},
+    {"WARNING: ", "still has locks held", Role::kReport, "lockdep", kLock,
+     "WARNING: still has locks held in $F", kHeld, "", "", Special::kLocking},
+    {"BUG: ", "still has locks held", Role::kReport, "lockdep", kLock, "BUG: still has locks held in $F",
+     kHeld, "", "", Special::kLocking},
     {"WARNING: lock held when returning to user", "", Role::kReport, "lockdep", kLock,
-     "WARNING: lock held when returning to user space in $F", Blame::kLockSite},
+     "WARNING: lock held when returning to user space in $F", kLeft, "", "", Special::kLocking},
     {"BUG: lock held when returning to user", "", Role::kReport, "lockdep", kLock,
-     "BUG: lock held when returning to user space in $F", Blame::kLockSite},
+     "BUG: lock held when returning to user space in $F", kLeft, "", "", Special::kLocking},
     {"WARNING: lock held at task exit", "", Role::kReport, "lockdep", kLock,
-     "WARNING: lock held at task exit in $F", Blame::kLockSite},
+     "WARNING: lock held at task exit in $F", kHeld, "", "", Special::kLocking},
     {"WARNING: Nested lock was not taken", "", Role::kReport, "lockdep", kLock,
-     "WARNING: nested lock was not taken in $F", Blame::kLockSite},
+     "WARNING: nested lock was not taken in $F", kWarned},
     {"INFO: trying to register non-static key", "", Role::kReport, "lockdep", "",
-     "INFO: trying to register non-static key in $F"},
-    {"BUG: spinlock bad magic", "", Role::kReport, "lockdep", kLock, "BUG: spinlock bad magic in $F"},
-    {"BUG: spinlock already unlocked", "", Role::kReport, "lockdep", kLock,
-     "BUG: spinlock already unlocked in $F"},
-    {"BUG: spinlock recursion", "", Role::kReport, "lockdep", kLock, "BUG: spinlock recursion in $F"},
-    {"BUG: spinlock lockup", "", Role::kReport, "lockdep", kLock, "BUG: spinlock lockup suspected in $F"},
-    {"BUG: spinlock ", "", Role::kReport, "lockdep", kLock, "BUG: spinlock misuse in $F"},
-    {"BUG: rwlock ", "", Role::kReport, "lockdep", kLock, "BUG: rwlock misuse in $F"},
-    {"BUG: Invalid wait context", "", Role::kReport, "lockdep", kLock, "BUG: Invalid wait context in $F"},
+     "INFO: trying to register non-static key in $F", kCaller, "", "non-static-key"},
+    {"BUG: Invalid wait context", "", Role::kReport, "lockdep", kLock, "WARNING: locking bug in $F", kCaller,
+     "", "locking-bug"},
+    {"BUG: spinlock ", "", Role::kReport, "lockdep", kLock, "", kCaller, "", "spinlock", Special::kLocking},
+    {"BUG: rwlock ", "", Role::kReport, "lockdep", kLock, "", kCaller, "", "spinlock", Special::kLocking},
     {"WARNING: suspicious RCU usage", "", Role::kReport, "rcu-usage", kLock,
-     "WARNING: suspicious RCU usage in $F"},
-    {"INFO: suspicious RCU usage", "", Role::kReport, "rcu-usage", "", "INFO: suspicious RCU usage in $F"},
-    {"suspicious RCU usage.", "", Role::kReport, "rcu-usage", "", "INFO: suspicious RCU usage in $F"},
+     "WARNING: suspicious RCU usage in $F", kCaller},
+    {"INFO: suspicious RCU usage", "", Role::kReport, "rcu-usage", "", "INFO: suspicious RCU usage in $F",
+     kCaller},
+    {"suspicious RCU usage.", "", Role::kReport, "rcu-usage", "", "INFO: suspicious RCU usage in $F",
+     kCaller},
     {"INFO: suspicious rcu_dereference_check() usage", "", Role::kReport, "rcu-usage", "",
-     "INFO: suspicious RCU usage in $F"},
-    // mm/page_alloc.c, mm/memory.c, kernel/fork.c, mm/slub.c.
-    {"BUG: Bad page state", "", Role::kReport, "bad-page", "", "BUG: Bad page state in $F"},
-    {"BUG: Bad page map", "", Role::kReport, "bad-page", "", "BUG: Bad page map", Blame::kNobody},
-    {"BUG: Bad rss-counter state", "", Role::kReport, "bad-page", "", "BUG: Bad rss-counter state",
-     Blame::kNobody},
+     "INFO: suspicious RCU usage in $F", kCaller},
+    // mm/page_alloc.c, mm/memory.c, mm/filemap.c, kernel/fork.c, mm/slub.c. A bad page is noticed far from
+    // whom it belongs to.
+    {"BUG: Bad page state", "", Role::kReport, "bad-page", "", "BUG: Bad page state in $F", kOrigin},
+    {"BUG: Bad page cache", "", Role::kReport, "bad-page", "", "BUG: Bad page cache in $F", kOrigin},
+    {"BUG: Bad page map", "", Role::kReport, "bad-page", "", "BUG: Bad page map", kNobody},
+    {"BUG: Bad rss-counter state", "", Role::kReport, "bad-page", "", "BUG: Bad rss-counter state", kNobody},
+    {"BUG: non-zero nr_ptes", "", Role::kReport, "bad-page", "", "BUG: non-zero nr_ptes on freeing mm",
+     kNobody},
+    {"BUG: non-zero nr_pmds", "", Role::kReport, "bad-page", "", "BUG: non-zero nr_pmds on freeing mm",
+     kNobody},
     {"BUG: non-zero pgtables_bytes", "", Role::kReport, "bad-page", "",
-     "BUG: non-zero pgtables_bytes on freeing mm", Blame::kNobody},
-    {"BUG ", "): ", Role::kReport, "other", "", "SLUB: corrupted object in $F"},
+     "BUG: non-zero pgtables_bytes on freeing mm", kNobody},
+    {"BUG kmalloc-", ": Object already free", Role::kReport, "other", "", "BUG: Object already free", kNobody,
+     "", "", Special::kNone},
+    {"BUG ", "): ", Role::kReport, "other", "", "SLUB: corrupted object in $F", kCaller, "", "",
+     Special::kSlub},
     // kernel/watchdog.c, watchdog_perf.c; kernel/rcu/tree_stall.h; kernel/hung_task.c; kernel/workqueue.c.
-    {"BUG: soft lockup", "", Role::kStall, "soft-lockup", kHang, "BUG: soft lockup in $F", Blame::kStall,
-     "stall in $F"},
-    {"Watchdog detected hard LOCKUP", "", Role::kStall, "hard-lockup", kHang, "BUG: hard lockup in $F",
-     Blame::kStall, "stall in $F"},
-    {"Watchdog detected LOCKUP", "", Role::kStall, "hard-lockup", kHang, "BUG: hard lockup in $F",
-     Blame::kStall, "stall in $F"},
-    {"CPU", "detected hard LOCKUP", Role::kStall, "hard-lockup", kHang, "BUG: hard lockup in $F",
-     Blame::kStall, "stall in $F"},
-    {"INFO: rcu_", "stall", Role::kStall, "rcu-stall", kHang, kRcuStall, Blame::kStall, "stall in $F"},
-    {"INFO: rcu detected stall", "", Role::kStall, "rcu-stall", kHang, kRcuStall, Blame::kStall,
-     "stall in $F"},
-    {"INFO: task ", " blocked for more than ", Role::kReport, "hung-task", kHang, kHung, Blame::kStack,
-     "hang in $F"},
+    {"BUG: soft lockup", "", Role::kStall, "soft-lockup", kHang, "BUG: soft lockup in $F", kInterrupted,
+     kStalled},
+    {"Watchdog detected hard LOCKUP", "", Role::kStall, "hard-lockup", kHang, kStuck, kSpecial, kStalled, "",
+     Special::kHardLockup},
+    {"Watchdog detected LOCKUP", "", Role::kStall, "hard-lockup", kHang, kStuck, kSpecial, kStalled, "",
+     Special::kHardLockup},
+    {"CPU", "detected hard LOCKUP", Role::kStall, "hard-lockup", kHang, kStuck, kSpecial, kStalled, "",
+     Special::kHardLockup},
+    {"INFO: rcu_", "stall", Role::kStall, "rcu-stall", kHang, kRcuStall, kTimedOut, kStalled},
+    {"INFO: rcu detected stall", "", Role::kStall, "rcu-stall", kHang, kRcuStall, kTimedOut, kStalled},
+    {"INFO: task ", " blocked for more than ", Role::kReport, "hung-task", kHang, kHung, kCaller, kHangs},
+    {"INFO: task ", " blocked in I/O wait for more than ", Role::kReport, "hung-task", kHang, kHung, kCaller,
+     kHangs},
     {"INFO: task ", " can't die for more than ", Role::kReport, "hung-task", kHang,
-     "INFO: task can't die in $F", Blame::kStack, "hang in $F"},
-    {"INFO: task ", "", Role::kReport, "hung-task", kHang, kHung, Blame::kStack, "hang in $F"},
-    {"BUG: workqueue lockup", "", Role::kStall, "workqueue-lockup", kHang, "BUG: workqueue lockup",
-     Blame::kNobody},
+     "INFO: task can't die in $F", kCaller, kHangs, "cannot-die"},
+    {"INFO: task ", "", Role::kReport, "hung-task", kHang, kHung, kCaller, kHangs},
+    {"BUG: workqueue lockup", "", Role::kStall, "workqueue-lockup", kHang, "BUG: workqueue lockup", kNobody},
     // net/core/dev.c, fs/dcache.c, fs/open.c, fs/super.c.
     {"unregister_netdevice: waiting for ", " to become free", Role::kReport, "unregister-netdev", kDoS,
-     "unregister_netdevice: waiting for DEV to become free", Blame::kNobody},
+     "unregister_netdevice: waiting for DEV to become free", kNobody},
     {"BUG: Dentry ", " still in use ", Role::kReport, "kernel-bug", "", "BUG: Dentry still in use in unmount",
-     Blame::kNobody},
+     kNobody},
     {"VFS: Close: file count is ", "", Role::kReport, "other", kDoS,
-     "VFS: Close: file count is zero (use-after-free)", Blame::kNobody},
+     "VFS: Close: file count is zero (use-after-free)", kNobody},
     {"VFS: Busy inodes after unmount", "", Role::kReport, "other", "",
-     "VFS: Busy inodes after unmount (use-after-free)", Blame::kNobody},
+     "VFS: Busy inodes after unmount (use-after-free)", kNobody},
     // rust/kernel: panic of Rust code, before its BUG().
-    {"rust_kernel: panicked at ", "", Role::kPrelude, "other", "", "", Blame::kSpecial, "", Special::kRust},
+    {"rust_kernel: panicked at ", "", Role::kPrelude, "other", "", "", kCaller, "", "rust", Special::kRust},
     // arch/x86/mm/extable.c; arch/x86/events/intel/core.c; arch/x86/kernel/nmi.c; kernel/events/core.c.
-    {"unchecked MSR access error", "", Role::kReport, "msr-access", "", "unchecked MSR access error in $F"},
-    {"perfevents: irq loop stuck", "", Role::kPrelude, "nmi-storm", "", "perfevents: irq loop stuck in $F"},
-    {"Uhhuh. NMI received", "", Role::kNotice, "unknown-nmi", "", "NMI received for unknown reason",
-     Blame::kNobody},
+    {"unchecked MSR access error", "", Role::kReport, "msr-access", "", "unchecked MSR access error in $F",
+     kSpecial, "", "", Special::kWholeStack},
+    {"perfevents: irq loop stuck", "", Role::kPrelude, "nmi-storm", "", "perfevents: irq loop stuck in $F",
+     kSpecial, "", "", Special::kWholeStack},
+    {"Uhhuh. NMI received", "", Role::kNotice, "unknown-nmi", "", "NMI received for unknown reason", kNobody},
     {"NMI received for unknown reason", "", Role::kNotice, "unknown-nmi", "",
-     "NMI received for unknown reason", Blame::kNobody},
+     "NMI received for unknown reason", kNobody},
     {"INFO: NMI handler ", "took too long", Role::kNotice, "nmi-storm", "", "INFO: NMI handler took too long",
-     Blame::kSpecial},
+     kSpecial, "", "", Special::kNmiHandler},
     {"perf: interrupt took too long", "", Role::kNotice, "nmi-storm", "", "perf: interrupt took too long",
-     Blame::kNobody},
-    // kernel/panic.c, __warn(), with the wordings up to 3.x and since 6.18.
-    {"WARNING: kernel stack ", " has bad 'bp' value", Role::kReport, "warning", "",
-     "WARNING: kernel stack regs has bad 'bp' value", Blame::kNobody},
-    {"WARNING: kernel stack ", " has bad value", Role::kReport, "warning", "",
-     "WARNING: kernel stack regs has bad value", Blame::kNobody},
-    {"WARNING: CPU: ", "", Role::kReport, "warning", kWarn, "", Blame::kSpecial, "", Special::kWarning},
-    {"WARNING: at ", "", Role::kReport, "warning", kWarn, "", Blame::kSpecial, "", Special::kWarning},
-    {"WARNING: ", " at ", Role::kReport, "warning", kWarn, "", Blame::kSpecial, "", Special::kWarning},
-    {"WARNING: ", ", CPU#", Role::kReport, "warning", kWarn, "", Blame::kSpecial, "", Special::kWarning},
-    {"Kernel panic - not syncing", "", Role::kPanic, "panic", kDoS, "", Blame::kSpecial, "", Special::kPanic},
-    // Whatever else calls itself a bug.
-    {"BUG: ", "", Role::kReport, "kernel-bug", "", "", Blame::kSpecial, "", Special::kAnyBug},
+     kNobody},
+    // kernel/panic.c, __warn(), with the wordings up to 3.x and since 6.18; kernel/unwind of x86.
+    {"WARNING: kernel stack ", " has bad ", Role::kReport, "warning", "", "", kSpecial, "", "",
+     Special::kUnwinder},
+    {"WARNING: ", " at ", Role::kReport, "warning", kWarn, "", kWarned, "", "", Special::kWarning},
+    {"WARNING: at ", "", Role::kReport, "warning", kWarn, "", kWarned, "", "", Special::kWarning},
+    {"WARNING: CPU: ", "", Role::kReport, "warning", kWarn, "", kWarned, "", "", Special::kWarning},
+    {"Kernel panic - not syncing", "", Role::kPanic, "panic", kDoS, "", kSpecial, "", "", Special::kPanic},
+    // Whatever else calls itself a bug or a warning.
+    {"BUG:", "", Role::kReport, "kernel-bug", "", "", kSpecial, "", "", Special::kAnyBug},
+    {"WARNING:", "", Role::kReport, "warning", kWarn, "", kSpecial, "", "", Special::kAnyBug},
 };
 
-constexpr ReportRule kHeadless = {
-    "", "", Role::kNotice, "other", "", "trace in $F",
+// A stack that nothing announces.
+/// What the kernel warns of in these words, and not with a report.
+constexpr Text kHarmless[] = {
+    "INFO: lockdep is turned off",                // kernel/locking/lockdep.c: a report came before
+    "INFO: Stall ended before state dump start",  // kernel/rcu/tree_stall.h
+    "INFO: recovery required on readonly filesystem",
+    "WARNING: workqueue cpumask: online intersect > possible intersect",
+    "WARNING: the mand mount option",
+    "WARNING: The mand mount option",
+    "WARNING: Unprivileged eBPF is enabled with eIBRS",  // arch/x86/kernel/cpu/bugs.c
+    "for mitigation options.",
+    "WARNING: kernel not compiled with",
+    "WARNING: fbcon: Driver",
+    "WARNING: Unsupported flag value(s) of",  // the C library of a program
+    "WARNING: /etc/ssh/moduli does not exist",
+    "uses deprecated v2 capabilities",
+    "uses wireless extensions",
+    "EXT4-fs ",
+    "EXT4-fs: ",
+    "XFS (",
 };
+
+bool is_harmless(Text line) {
+  return std::any_of(std::begin(kHarmless), std::end(kHarmless),
+                     [&](Text words) { return line.find(words) != line.npos; });
+}
+
+constexpr ReportRule kHeadless = {"", "", Role::kNotice,       "other", "", "trace in $F", kSpecial,
+                                  "", "", Special::kWholeStack};
 
 class RuleIndex {
  public:
@@ -311,32 +436,118 @@ std::optional<T> number(Text text) {
   return value;
 }
 
-/// Numbers and addresses out: what differs between two reports of one bug.
+bool is_lower_hex(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'f');
+}
+bool is_alphanumeric(char c) {
+  return is_word(c) && c != '_';
+}
+template <typename Predicate>
+size_t end_of(Text text, size_t from, Predicate&& predicate) {
+  while (from < text.size() && predicate(text[from])) ++from;
+  return from;
+}
+
+/// Length of "syz-executor.3", "syzkaller1234:12": programs of a fuzzer are numbered. 0: none of them.
+size_t fuzzer_length(Text text, Text name) {
+  if (!text.starts_with(name)) return 0;
+  size_t digits = name.size();
+  if (name.ends_with("executor") && digits < text.size() && text[digits] == '.') ++digits;
+  size_t end = end_of(text, digits, is_digit);
+  if (end == digits) return 0;
+  if (end + 1 < text.size() && (text[end] == '/' || text[end] == ':') && is_digit(text[end + 1]))
+    end = end_of(text, end + 1, is_digit);
+  return end;
+}
+
+/// Length of "1.2.3.4", each part of one to three digits; 0: none.
+size_t ip_length(Text text) {
+  size_t at = 0;
+  for (int part = 0; part < 4; ++part) {
+    const size_t end = std::min(end_of(text, at, is_digit), at + 3);
+    if (end == at) return 0;
+    at = end;
+    if (part < 3 && (at >= text.size() || text[at++] != '.')) return 0;
+  }
+  return at;
+}
+
+/// Numbers, addresses and places out: what differs between two reports of one bug.
 std::string without_numbers(Text text) {
   constexpr size_t kMaxTitle = 120;
+  text = text.substr(0, kMaxConsoleLine);
   std::string result;
-  for (size_t i = 0; i < text.size() && result.size() < kMaxTitle;) {
-    size_t end = i;
-    while (end < text.size() && is_word(text[end])) ++end;
-    if (end == i) {
-      result += text[i++];
+  for (size_t i = 0; i < text.size();) {
+    const Text rest = text.substr(i);
+    const char before_it = i > 0 ? text[i - 1] : '\0';
+    bool replaced = false;
+    for (Text program : {Text("syz-executor"), Text("syzkaller")})
+      if (const size_t length = fuzzer_length(rest, program)) {
+        result += program;
+        i += length;
+        replaced = true;
+        break;
+      }
+    if (replaced) continue;
+    if (i > 0 && !is_alphanumeric(before_it)) {
+      const size_t from = rest.starts_with("0x") ? 2 : 0;
+      if (const size_t end = end_of(rest, from, is_lower_hex); end - from >= 6) {
+        result += "ADDR";
+        i += end;
+        continue;
+      }
+    }
+    if (const size_t length = is_digit(rest.front()) && !is_digit(before_it) ? ip_length(rest) : 0) {
+      result += "IP";
+      i += length;
       continue;
     }
-    const Text word = text.substr(i, end - i);
-    const bool decimal = std::all_of(word.begin(), word.end(), is_digit);
-    const bool hex =
-        word.starts_with("0x") || (word.size() >= 8 && std::all_of(word.begin(), word.end(), [](char c) {
-                                     return is_digit(c) || (c >= 'a' && c <= 'f');
-                                   }));
-    if (hex && !(decimal && word.size() < 8))
-      result += "ADDR";
-    else if (decimal)
-      result += result.ends_with(".c:") || result.ends_with(".h:") ? "LINE" : "NUM";
-    else
-      result += word;
-    i = end;
+    // ".c:12:3"
+    if (rest.front() == '.') {
+      const size_t colon = end_of(rest, 1, is_word);
+      size_t end = colon;
+      while (colon > 1 && end + 1 < rest.size() && rest[end] == ':' && is_digit(rest[end + 1]))
+        end = end_of(rest, end + 1, is_digit);
+      if (end > colon) {
+        result += rest.substr(0, colon);
+        result += ":LINE";
+        i += end;
+        continue;
+      }
+    }
+    // "foo+0x1/0x2"
+    if (rest.starts_with("+0x") && is_word(before_it)) {
+      const size_t slash = end_of(rest, 3, is_alphanumeric);
+      if (slash > 3 && rest.substr(slash).starts_with("/0x")) {
+        i += end_of(rest, slash + 3, is_alphanumeric);
+        continue;
+      }
+    }
+    if (rest.starts_with("CPU#") && rest.size() > 4 && is_digit(rest[4])) {
+      result += "CPU";
+      i += end_of(rest, 4, is_digit);
+      continue;
+    }
+    if (is_digit(rest.front())) {
+      const size_t end = end_of(rest, 0, is_digit);
+      const bool alone = i > 0 && !is_word(before_it) && (end == rest.size() || !is_word(rest[end]));
+      if (alone || end >= 7)
+        result += "NUM";
+      else
+        result += rest.substr(0, end);
+      i += end;
+      continue;
+    }
+    result += rest.front();
+    ++i;
   }
-  return std::string(trim(result));
+  std::string clean;
+  for (char c : result.substr(0, kMaxTitle)) {
+    if (c == '\t') c = ' ';
+    if (c < 0x20 || c == 0x7f || (c == ' ' && (clean.empty() || clean.back() == ' '))) continue;
+    clean += c;
+  }
+  return std::string(trim(clean));
 }
 
 /// The parts of a report's text that hold stacks.
@@ -511,19 +722,50 @@ struct Draft {
   const ReportRule& rule;
   Text headline;  ///< from the rule's beginning on
   size_t index;   ///< of the headline's line
+  size_t end;     ///< one past the last line that belongs to it for sure
   Stacks stacks;
   std::string function;
-  std::string named;  ///< by the headline, when no stack says more: not good enough for the title
+  std::string named;    ///< by less than a stack: not good enough for the title
+  bool mixed = false;   ///< the stack of fault injection was met on the way
+  bool missed = false;  ///< a mark was not there
+  bool quoted = false;  ///< by people, not copied from a console
 
   const std::vector<std::string>& lines() const { return report.lines; }
 };
+
+/// A function without what the compiler made of its name.
+std::string plain_function(Text function) {
+  if (function.starts_with("<") || function.find("::") != function.npos) return std::string(function);
+  if (size_t dot = function.find('.'); dot != function.npos && dot > 0) function = function.substr(0, dot);
+  if (function.starts_with("_Z")) {
+    int status = -1;
+    const std::string symbol(function);
+    char* plain = abi::__cxa_demangle(symbol.c_str(), nullptr, nullptr, &status);
+    std::string name = status == 0 && plain ? plain : "";
+    std::free(plain);
+    if (!name.empty()) return name.substr(0, name.find('('));
+  }
+  return std::string(function);
+}
+
+/// As titles have it: also without the prefix that SYSCALL_DEFINE() or an architecture puts before the name
+/// of a system call.
+std::string title_function(Text printed) {
+  const std::string function = plain_function(printed);
+  constexpr Text kEntries[] = {"__x64_",    "__ia32_",      "__arm64_",    "__se_sys_", "__se_",
+                               "__do_sys_", "____sys_",     "___sys_",     "__sys_",    "ksys_",
+                               "sys_",      "compat_SYSC_", "compat_SyS_", "SYSC_",     "SyS_"};
+  for (Text entry : kEntries)
+    if (function.starts_with(entry)) return function.substr(entry.size());
+  return function;
+}
 
 /// Whom a title may name. Inlined calls are in symbolised text only: raw and symbolised text of one crash
 /// must give one title.
 std::vector<std::string> names(const std::vector<ConsoleFrame>& frames) {
   std::vector<std::string> result;
   for (const ConsoleFrame& frame : frames)
-    if (!frame.inlined) result.push_back(normalised_function(frame.function));
+    if (!frame.inlined) result.push_back(title_function(frame.function));
   return result;
 }
 
@@ -574,26 +816,152 @@ std::vector<ConsoleFrame> stack_of(const Draft& r, const Trace* trace) {
   return frames;
 }
 
-/// RIP and the first trace, and who of them is to blame.
-void blame_stack(Draft& r, Text kind, std::vector<std::string> first = {}) {
+/// lockdep's own stack is that behind "stack backtrace:"; those before it show how the locks were taken.
+const Trace* call_trace(const Draft& r) {
+  for (const Trace& trace : r.stacks.traces)
+    if (trace.call && has_frames(trace)) return &trace;
+  return nullptr;
+}
+
+/// should_fail() of lib/fault-inject.c on a stack that the report's own got mixed with.
+bool is_injected(Text line) {
+  if (line.find("should_fail") == line.npos) return false;
+  const auto frame = parse_frame_line(line);
+  if (!frame || !frame->reliable || frame->frames.front().inlined) return false;
+  const Text function = frame->frames.front().function;
+  const Text name = function.substr(0, function.find('.'));
+  return name == "should_fail" || name == "should_failslab";
+}
+
+/// Another stack begins here: nothing behind belongs to the one before.
+bool begins_stack(Text line) {
+  constexpr Text kAnywhere[] = {"Call Trace",        "Call trace",    "Backtrace:",
+                                "Allocated by task", "Freed by task", "Uninit was stored to memory at"};
+  for (Text mark : kAnywhere)
+    if (line.find(mark) != line.npos) return true;
+  return line.starts_with("Allocated:") || line.starts_with("Freed:") || line.starts_with("backtrace:") ||
+         line.starts_with("backtrace (crc ");
+}
+
+/// The function of a frame that stands for itself: no guess ("?"), not inlined.
+std::optional<std::string> frame_name(Text text) {
+  if (text.starts_with("<")) return std::nullopt;
+  const auto frame = parse_frame_line(text);
+  if (!frame || !frame->reliable) return std::nullopt;
+  for (const ConsoleFrame& one : frame->frames)
+    if (!one.inlined) return plain_function(one.function);
+  return std::nullopt;
+}
+
+/// Messages with a stack that are no reports: without caller IDs what follows them may be theirs.
+size_t end_of_own_lines(const std::vector<std::string>& lines, size_t headline) {
+  constexpr Text kOthers[] = {"vmalloc: allocation failure:", "FAULT_INJECTION: forcing a failure",
+                              "FAULT_FLAG_ALLOW_RETRY missing"};
+  for (size_t i = headline + 1; i < lines.size(); ++i)
+    for (Text other : kOthers)
+      if (lines[i].find(other) != std::string::npos) return i;
+  return lines.size();
+}
+
+/// Is the mark on line `i`? Functions that it names are appended to `functions`.
+bool has_mark(const Draft& r, size_t i, Mark mark, std::vector<std::string>& functions) {
+  const Text line = r.lines()[i];
+  auto name = [&](Text text) {
+    auto function = frame_name(text);
+    if (function) functions.push_back(std::move(*function));
+    return function.has_value();
+  };
+  switch (mark) {
+    case Mark::kNone:
+      return true;
+    case Mark::kHeadline: {
+      if (i != r.index) return false;
+      if (auto in = after(line, " in ")) name(*in);
+      return true;
+    }
+    case Mark::kRip: {
+      const auto rip = parse_rip_line(line);
+      if (!rip) return false;
+      // Symbolised text names what was inlined first, on a line each.
+      if (!rip->frames.empty() && only_inlined(rip->frames)) return false;
+      if (!rip->frames.empty()) functions.push_back(plain_function(rip->frames.front().function));
+      return true;
+    }
+    case Mark::kTrace:
+      return line.find("Call Trace:") != line.npos || line.find("Call trace:") != line.npos ||
+             line.find("Backtrace:") != line.npos;
+    case Mark::kTimer:
+      return line.find("apic_timer_interrupt") != line.npos && line.find("? ") == line.npos;
+    case Mark::kSite: {
+      if (auto at = after(line, "at: ")) return name(*at);
+      // Up to 4.x the place was on a line of its own.
+      return line.ends_with(" at:") && i + 1 < r.lines().size() && name(r.lines()[i + 1]);
+    }
+    case Mark::kAddress: {
+      const size_t bracket = line.find("[<");
+      return bracket != line.npos && name(line.substr(bracket));
+    }
+    case Mark::kWanted:
+      return line.find("is trying to acquire") != line.npos;
+    case Mark::kChanged:
+      return line.find("just changed the state of lock") != line.npos;
+    case Mark::kTakes:
+      return line.find("takes") != line.npos;
+    case Mark::kLeaving:
+      return line.find("leaving the kernel with locks still held") != line.npos;
+    case Mark::kBecame: {
+      const auto became = after(line, "which became ");
+      return became && became->find("at:") != became->npos;
+    }
+    case Mark::kBacktrace:
+      return line.find("backtrace") != line.npos;
+    case Mark::kOrigin:
+      return line.find("page last allocated") != line.npos;
+  }
+  return false;
+}
+
+std::vector<std::string> along(Draft& r, const Way& way) {
+  std::vector<std::string> functions;
+  const size_t end = r.end;
+  size_t i = r.index;
+  for (Mark mark : way.marks) {
+    if (mark == Mark::kNone) continue;
+    bool found = false;
+    for (; !found && i < end; ++i) {
+      if (is_injected(r.lines()[i])) {
+        r.mixed = true;
+        ++i;
+        break;
+      }
+      found = has_mark(r, i, mark, functions);
+    }
+    if (!found) r.missed = true;
+  }
+  for (; way.stack && i < end && functions.size() < kMaxFrames; ++i) {
+    if (is_injected(r.lines()[i])) {
+      r.mixed = true;
+      break;
+    }
+    if (begins_stack(r.lines()[i])) break;
+    if (auto function = frame_name(r.lines()[i])) functions.push_back(std::move(*function));
+  }
+  return functions;
+}
+
+bool is_empty(const Way& way) {
+  return way.marks[0] == Mark::kNone && !way.stack;
+}
+
+/// All of the first stack: for reports that have no form of their own.
+void blame_whole_stack(Draft& r, Text topic) {
   r.report.frames = stack_of(r, first_trace(r));
-  std::vector<std::string> functions = std::move(first);
-  for (std::string& name : names(r.report.frames)) functions.push_back(std::move(name));
-  r.function = blamed_function(functions, kind);
+  r.function = blamed_function(names(r.report.frames), topic);
 }
 
-/// An exception's RIP line, also where lines of others got in between.
-std::vector<std::string> faulting_functions(const Draft& r) {
-  constexpr size_t kReach = 48;
-  for (size_t i = r.index + 1; i < std::min(r.lines().size(), r.index + kReach); ++i)
-    if (auto rip = parse_rip_line(r.lines()[i]); rip && !(only_inlined(rip->frames) && !rip->frames.empty()))
-      return names(rip->frames);
-  return {};
-}
-
-void blame_stall(Draft& r, Text kind) {
-  const Trace* first = first_trace(r);
-  r.report.frames = stack_of(r, first);
+/// Any of the stacks that a watchdog asked for.
+void blame_any_stall(Draft& r, Text kind) {
+  r.report.frames = stack_of(r, first_trace(r));
   for (const Trace& trace : r.stacks.traces) {
     if (!has_frames(trace)) continue;
     const std::vector<ConsoleFrame> frames = stack_of(r, &trace);
@@ -607,99 +975,93 @@ void blame_stall(Draft& r, Text kind) {
   }
 }
 
-/// "at: foo+0x1/0x2", "at: [<addr>] foo+0x1/0x2", "at:" and the frame on the next line.
-std::optional<std::string> lock_site(const Draft& r, size_t line) {
-  const Text text = r.lines()[line];
-  Text rest;
-  if (size_t at = text.find("at: "); at != text.npos)
-    rest = text.substr(at + 4);
-  else if (text.ends_with(" at:") && line + 1 < r.lines().size())
-    rest = r.lines()[line + 1];
-  else
-    return std::nullopt;
-  if (auto frame = parse_frame_line(rest))
-    for (const ConsoleFrame& one : frame->frames)
-      if (!one.inlined || one.offset) return normalised_function(one.function);
-  return std::nullopt;
-}
-
-/// Where the lock was taken that is one too many: the first site that is not a locking function itself.
-void blame_lock_site(Draft& r) {
-  std::vector<std::string> functions;
-  constexpr size_t kReach = 64;
-  const size_t end = std::min(r.lines().size(), r.index + kReach);
-  // "... which became HARDIRQ-irq-safe at:" is followed by the stack of who uses the lock in an interrupt.
-  const bool irq_order = r.headline.find("-safe -> ") != r.headline.npos;
-  for (size_t i = r.index + 1; i < end; ++i) {
-    const Text line = r.lines()[i];
-    if (trace_start(line) == "Call Trace:") break;
-    if (irq_order) {
-      if (line.find("which became ") == line.npos) continue;
-      for (size_t j = i + 1; j < end; ++j) {
-        auto frame = parse_frame_line(r.lines()[j]);
-        if (!frame) break;
-        if (frame->reliable)
-          for (const ConsoleFrame& one : frame->frames)
-            functions.push_back(normalised_function(one.function));
-      }
-      break;
-    }
-    if (auto site = lock_site(r, i)) functions.push_back(std::move(*site));
+/// Lays the blame as the source says; `topic` chooses who is passed over.
+void blame(Draft& r, const Source& source, Text topic) {
+  r.report.frames = stack_of(r, r.rule.kind == "lockdep" ? call_trace(r) : first_trace(r));
+  auto pick = [&](std::vector<std::string> functions) {
+    if (source.pick == Pick::kNamed) return functions.empty() ? std::string() : functions.front();
+    for (std::string& function : functions) function = title_function(function);
+    return source.pick == Pick::kStall ? blamed_for_stall(functions, topic)
+                                       : blamed_function(functions, topic);
+  };
+  r.function = pick(along(r, source.way));
+  if ((r.function.empty() || r.mixed) && !is_empty(source.otherwise)) {
+    r.mixed = false;
+    r.function = pick(along(r, source.otherwise));
   }
-  r.function = blamed_function(functions, r.rule.kind);
-  if (!functions.empty()) r.named = functions.front();
+  // Mails quote what the writer found worth it: the marks may be left out.
+  const Trace* trace = first_trace(r);
+  if (!r.function.empty() || !r.quoted || !r.missed || r.mixed || (trace && is_foreign(*trace))) return;
+  if (source.pick == Pick::kStall)
+    blame_any_stall(r, topic);
+  else if (source.pick == Pick::kFirst)
+    r.function = pick(names(r.report.frames));
 }
 
-/// lockdep's own stack is that behind "stack backtrace:"; those before it show how the locks were taken.
-const Trace* call_trace(const Draft& r) {
-  for (const Trace& trace : r.stacks.traces)
-    if (trace.call && has_frames(trace)) return &trace;
-  return nullptr;
+Text topic_of(const ReportRule& rule) {
+  return rule.topic.empty() ? rule.kind : rule.topic;
 }
 
-void read_lockdep(Draft& r) {
-  r.report.frames = stack_of(r, call_trace(r));
-  if (r.rule.blame == Blame::kStackOrLockSite)
-    r.function = blamed_function(names(r.report.frames), r.rule.kind);
-  if (r.function.empty()) blame_lock_site(r);
-  if (r.function.empty() && r.rule.blame == Blame::kLockSite)
-    r.function = blamed_function(names(r.report.frames), r.rule.kind);
-  if (r.function.empty()) r.function = std::exchange(r.named, {});
+void blame(Draft& r) {
+  blame(r, r.rule.source, topic_of(r.rule));
+}
+
+/// Is what follows the headline of a lockdep report there, as far as its title needs it?
+bool is_complete(Draft& r) {
+  if (r.rule.kind == "rcu-usage") {
+    // "toy/toy.c:12 suspicious rcu_dereference_check() usage!"
+    for (size_t i = r.index + 1; i < r.end; ++i)
+      for (Text mark : {Text(".c:"), Text(".h:")})
+        if (auto line = after(r.lines()[i], mark); line && !line->empty() && is_digit(line->front()))
+          return true;
+    return false;
+  }
+  if (r.rule.source.pick == Pick::kNamed) return !r.function.empty();
+  std::vector<std::string> unused;
+  Mark needed = Mark::kNone;
+  if (r.rule.topic == "circular") needed = Mark::kWanted;
+  if (r.rule.title == kInconsistent) needed = Mark::kTakes;
+  for (size_t i = r.index; i < r.end; ++i)
+    if (has_mark(r, i, needed, unused)) return true;
+  return false;
+}
+
+void read_locking(Draft& r) {
+  blame(r);
+  if (r.rule.title.empty()) {
+    // spin_dump() of kernel/locking/spinlock_debug.c: "BUG: spinlock bad magic on CPU#0, toy/7"
+    Text what = before(before(r.headline.substr(r.rule.start.size()), " on CPU#"), ",");
+    r.report.title = std::string(r.rule.start) + std::string(trim(what)) + " in $F";
+  }
 }
 
 // print_error_description() of mm/kasan/report.c: "BUG: KASAN: use-after-free in foo+0x1/0x2", then "Read of
 // size 8 at addr ..."; "... in foo at addr ..." up to 4.9.
 void read_kasan(Draft& r) {
   const Text what = r.headline.substr(r.rule.start.size());
-  blame_stack(r, "kasan");
   Text access;
-  for (size_t i = r.index + 1; i < std::min(r.lines().size(), r.index + 12) && access.empty(); ++i)
-    for (Text word : {Text("Read"), Text("Write"), Text("Free")})
-      if (after(r.lines()[i], std::string(word) + (word == "Free" ? " of addr" : " of size "))) access = word;
+  for (size_t i = r.index + 1; i < std::min(r.lines().size(), r.index + 64) && access.empty(); ++i)
+    for (Text word : {Text("Read"), Text("Write")})
+      for (Text of : {Text(" of size "), Text(" at addr ")})
+        if (r.lines()[i].find(std::string(word) + std::string(of)) != std::string::npos) access = word;
   Text bug = before(what, " in ");
   bug = before(bug, " on ");
-  if (what.find("invalid-free") != what.npos || bug == "double-free") {
+  if (access.empty() && (bug.find("invalid-free") != bug.npos || bug == "double-free")) {
+    blame(r, r.rule.source, "invalid-free");
     r.report.title = "KASAN: invalid-free in $F";
     r.report.alt_titles = {"invalid-free in $F"};
     r.report.type = "KASAN-INVALID-FREE";
     return;
   }
+  blame(r);
   if (access.empty()) {
     // Without the access nothing says that what follows belongs to it.
-    r.report.title = "KASAN: " + without_numbers(what);
-    if (size_t plus = r.report.title.find("+ADDR"); plus != std::string::npos)
-      r.report.title.erase(plus, r.report.title.find(' ', plus) - plus);
+    r.report.title = "KASAN: " + std::string(what);
     r.report.type = "KASAN-READ";
     r.report.corrupted = "the line that says which access it was is missing";
-    if (auto in = after(what, " in ")) r.function = normalised_function(function_in(*in));
+    if (auto in = after(what, " in ")) r.function = title_function(function_in(*in));
     return;
   }
-  if (r.function.empty())
-    if (auto in = after(what, " in ")) {
-      const std::string named = normalised_function(function_in(*in));
-      if (!is_passed_over(named, "kasan")) r.function = named;
-      r.report.corrupted = "the stack is missing";
-    }
   std::string upper = access == "Write" ? "WRITE" : "READ";
   if (bug.find("use-after-free") != bug.npos)
     r.report.type = "KASAN-USE-AFTER-FREE-" + upper;
@@ -708,27 +1070,25 @@ void read_kasan(Draft& r) {
   else
     r.report.type = "KASAN-" + upper;
   r.report.title = "KASAN: " + std::string(bug) + " " + std::string(access) + " in $F";
-  // Accesses to other address spaces need no stack to be told apart, those to objects do.
-  if (r.function.empty() && what.find(" in ") == what.npos) r.report.title.resize(r.report.title.size() - 6);
+  // Accesses to other address spaces name no function.
+  if (what.find(" in ") == what.npos) {
+    r.function.clear();
+    r.report.title.resize(r.report.title.size() - 6);
+  }
   if (bug != "null-ptr-deref" || !r.function.empty()) r.report.alt_titles = {"bad-access in $F"};
 }
 
 void read_kmsan(Draft& r) {
-  const Text what = r.headline.substr(r.rule.start.size());
-  const Text bug = before(what, " in ");
-  blame_stack(r, "kmsan");
-  if (r.function.empty())
-    if (auto in = after(what, " in ")) {
-      const std::string named = normalised_function(function_in(*in));
-      if (!is_passed_over(named, "kmsan")) r.function = named;
-    }
+  const Text bug = before(r.headline.substr(r.rule.start.size()), " in ");
+  const bool usb = bug == "kernel-usb-infoleak";
+  blame(r, r.rule.source, usb ? "kmsan-usb" : "kmsan");
   r.report.title = "KMSAN: " + std::string(bug) + " in $F";
   r.report.type = bug.find("infoleak") != bug.npos ? "KMSAN-INFO-LEAK" : "KMSAN-UNINIT-VALUE";
-  if (bug == "kernel-usb-infoleak") {
+  if (usb) {
     // The leak is found far from where the memory comes from.
     for (const Trace& trace : r.stacks.traces)
       if (trace.announced.starts_with("Uninit was created")) {
-        const std::string origin = blamed_function(names(trace.frames), "kmsan");
+        const std::string origin = blamed_function(names(trace.frames), "kmsan-usb");
         if (!origin.empty()) r.report.alt_titles = {"KMSAN origin in " + origin};
       }
   } else {
@@ -737,9 +1097,8 @@ void read_kmsan(Draft& r) {
 }
 
 void read_kfence(Draft& r) {
-  const Text what = r.headline.substr(r.rule.start.size());
-  const Text bug = before(what, " in ");
-  blame_stack(r, "kfence");
+  const Text bug = before(r.headline.substr(r.rule.start.size()), " in ");
+  blame(r);
   r.report.title = "KFENCE: " + std::string(bug) + " in $F";
   if (bug == "invalid free") {
     r.report.type = "KFENCE-INVALID-FREE";
@@ -785,7 +1144,7 @@ void read_kcsan(Draft& r) {
 // "UBSAN: shift-out-of-bounds in fs/foo.c:1:2"; "UBSAN: Undefined behaviour in fs/foo.c:1:2" up to 5.4.
 void read_ubsan(Draft& r) {
   const Text what = trim(before(r.headline.substr(r.rule.start.size()), " in "));
-  blame_stack(r, "ubsan");
+  blame(r);
   r.report.type = "UBSAN";
   if (what == "Undefined behaviour") {
     r.report.title = "UBSAN: undefined-behaviour in $F";
@@ -798,73 +1157,86 @@ void read_ubsan(Draft& r) {
   }
 }
 
+/// What a WARN() in a library or checker is about; its callers are to blame.
+struct WarningTopic {
+  Text file;      ///< that has the WARN()
+  Text function;  ///< that has it: the beginning of its name or, behind '*', a part; since 6.18 any
+  Text bug;       ///< as titles call it; empty: "WARNING in"
+  Text topic;
+  Text kind = "warning";
+  Text type = kWarn;
+};
+constexpr WarningTopic kWarningTopics[] = {
+    {"lib/debugobjects.c", "debug_", "ODEBUG bug", "odebug", "odebug"},
+    {"mm/usercopy.c", "usercopy_warn", "bad usercopy", "usercopy"},
+    {"lib/kobject.c", "kobject_", "kobject bug", ""},
+    {"fs/proc/generic.c", "proc_register", "proc registration bug", "proc-bug"},
+    {"lib/refcount.c", "refcount_", "refcount bug", "refcount", "refcount", "REFCOUNT_WARNING"},
+    {"kernel/locking/lockdep.c", "*lock_", "locking bug", "locking-bug", "lockdep", kLock},
+    {"mm/vmalloc.c", "*__vmalloc_node", "zero-size vmalloc", ""},
+    {"mm/", "kmalloc", "kmalloc bug", "kmalloc-bug"},
+    {"mm/", "kvmalloc", "kmalloc bug", "kmalloc-bug"},
+    {"mm/", "vmalloc", "kmalloc bug", "kmalloc-bug"},
+    {"mm/", "malloc", "kmalloc bug", "kmalloc-bug"},
+};
+
 // "WARNING: CPU: 1 PID: 2 at fs/foo.c:3 bar+0x1/0x2", "WARNING: fs/foo.c:3 at bar+0x1/0x2, CPU#1: comm/2"
-// since 6.18, "WARNING: at fs/foo.c:3 bar+0x1/0x2()" up to 3.x.
+// since 6.18, also with "[text] " before the file, "WARNING: at fs/foo.c:3 bar+0x1/0x2()" up to 3.x.
 void read_warning(Draft& r) {
   Text place, named;
-  if (auto at = after(r.headline, "WARNING: CPU: ")) {
-    if (auto rest = after(*at, " at ")) place = *rest;
-  } else if (auto old = after(r.headline, "WARNING: at ")) {
-    place = *old;
-  } else if (r.headline.find(", CPU#") != r.headline.npos) {
-    place = r.headline.substr(9);
+  const Text text = r.headline.substr(r.rule.start.size());
+  const bool since_6_18 = text.find(", CPU#") != text.npos && !r.headline.starts_with("WARNING: CPU: ");
+  if (since_6_18) {
+    place = text;
+    if (place.starts_with("["))
+      if (size_t close = place.find("] "); close != place.npos) place = place.substr(close + 2);
     if (auto in_function = after(place, " at ")) named = before(*in_function, ", CPU#");
-  } else if (auto rest = after(r.headline, " at ")) {
-    place = *rest;
+  } else if (r.headline.starts_with("WARNING: at ")) {
+    place = r.headline.substr(12);
+  } else if (auto at = after(r.headline, " at ")) {
+    place = *at;
   }
   const Text file = before(place, ":");
   if (named.empty())
     if (size_t space = place.find(' '); space != place.npos) named = place.substr(space + 1);
-  const Text in = function_in(named);
-  std::vector<std::string> first;
-  if (!in.empty()) first.push_back(normalised_function(in));
-  Text bug, kind = "warning", type = "WARNING";
-  std::string tail;
-  const std::string own = first.empty() ? std::string() : first.front();
-  if (file.ends_with("lib/refcount.c")) {
-    bug = "refcount bug", kind = "refcount", type = "REFCOUNT_WARNING";
-  } else if (file.ends_with("lib/debugobjects.c")) {
-    bug = "ODEBUG bug", kind = "odebug";
-  } else if (file.ends_with("kernel/locking/lockdep.c")) {
-    bug = "locking bug", kind = "lockdep", type = "LOCKDEP";
-  } else if (file.ends_with("mm/usercopy.c")) {
-    bug = "bad usercopy";
-  } else if (file.ends_with("lib/kobject.c")) {
-    bug = "kobject bug";
-  } else if (file.ends_with("lib/list_debug.c")) {
-    bug = "corrupted list", kind = "list-corruption";
-  } else if (own.starts_with("kmalloc") || own.find("kvmalloc") != std::string::npos) {
-    bug = "kmalloc bug";
-  } else if (file.ends_with("mm/vmalloc.c") && own.starts_with("__vmalloc_node_range")) {
-    bug = "zero-size vmalloc";
+  const bool decoded = parse_frame_line(named).has_value();
+  const std::string own = title_function(function_in(named));
+  Text bug, topic = "warning", kind = "warning", type = kWarn;
+  for (const WarningTopic& known : kWarningTopics) {
+    const Text relative = file.starts_with("./") ? file.substr(2) : file;
+    const bool here = known.file.ends_with("/") ? relative.find(known.file) != relative.npos
+                                                : relative.ends_with(known.file);
+    if (!here) continue;
+    const bool part = known.function.starts_with("*");
+    const size_t at = own.find(known.function.substr(part ? 1 : 0));
+    const bool any = since_6_18 && !part && !known.file.ends_with("/");
+    if (!any && (at == own.npos || (at > 0 && !part))) continue;
+    bug = known.bug, topic = known.topic, kind = known.kind, type = known.type;
+    break;
   }
-  // The function of the headline is that of the stack. Without one it is all that is left of the report.
-  if (!first.empty() && (is_digit(first.front().front()) || !first_trace(r))) first.clear();
-  blame_stack(r, kind, first);
-  if (r.report.frames.empty()) r.named = own;
+  std::string tail;
+  // What is wrong is the URB, which its caller made.
+  if (own == "usb_submit_urb") topic = "usb", tail = "/usb_submit_urb";
+  r.report.kind = kind;
+  r.report.type = type;
   // Up to 4.12 the hard lockup detector only warned, where it was not told to panic.
   if (own == "watchdog_overflow_callback") {
-    blame_stall(r, "hard-lockup");
+    blame_any_stall(r, "hard-lockup");
     r.report.kind = "hard-lockup";
     r.report.type = kHang;
-    r.report.title = "BUG: hard lockup in $F";
+    r.report.title = kStuck;
     if (r.function.empty()) r.named = own;
     return;
   }
-  // What is wrong is the URB, which its caller made.
-  if (own == "usb_submit_urb" && !r.report.frames.empty()) {
-    std::vector<std::string> functions = names(r.report.frames);
-    const auto at = std::find(functions.begin(), functions.end(), own);
-    if (at != functions.end()) functions.erase(functions.begin(), at + 1);
-    std::erase(functions, own);
-    r.function = blamed_function(functions, kind);
-    bug = {};
-    tail = "/usb_submit_urb";
+  blame(r, r.rule.source, topic);
+  if (r.report.frames.empty() && !own.empty() && !is_digit(own.front())) r.named = own;
+  // A place alone, where no function could be told: the line is all there is.
+  if (bug.empty() && tail.empty() && r.function.empty() && !decoded && r.report.frames.empty()) {
+    r.report.title = r.headline;
+    r.report.corrupted = "the line that says where it is ends early";
+    return;
   }
-  r.report.kind = kind;
-  r.report.type = type;
   r.report.title = (bug.empty() ? std::string("WARNING") : "WARNING: " + std::string(bug)) + " in $F" + tail;
-  if (kind == "list-corruption") r.report.alt_titles = {"bad-access in $F"};
 }
 
 void read_panic(Draft& r) {
@@ -872,10 +1244,10 @@ void read_panic(Draft& r) {
   if (what.starts_with(":")) what = trim(what.substr(1));
   r.report.panicked = true;
   if (auto in = after(what, "stack is corrupted in: ")) {
-    blame_stack(r, "panic", {});
-    std::string named = normalised_function(function_in(*in));
+    blame(r, kCaller, "stack-protector");
+    std::string named = title_function(function_in(*in));
     if (auto frame = parse_frame_line(*in); frame && !frame->frames.empty())
-      named = normalised_function(frame->frames.front().function);
+      named = title_function(frame->frames.front().function);
     const bool symbol = !named.empty() && !is_digit(named.front()) &&
                         named.find_first_not_of("0123456789abcdef") != named.npos;
     if (symbol) r.function = named;
@@ -884,18 +1256,26 @@ void read_panic(Draft& r) {
   }
   if (what.starts_with("corrupted stack end")) {
     // Whoever notices is as random as what a watchdog hits.
-    blame_stall(r, "soft-lockup");
+    blame(r, kDeep, "stack-end");
     r.report.title = "kernel panic: corrupted stack end in $F";
+    r.report.alt_titles = {std::string(kOverflow)};
+    return;
+  }
+  if (what.starts_with("kernel stack overflow")) {
+    blame(r, kDeep, "stack-overflow");
+    r.report.kind = "double-fault";
+    r.report.title = "kernel stack overflow in $F";
+    r.report.alt_titles = {std::string(kOverflow)};
     return;
   }
   // The same words decide of what class a dump is.
   const Text told = class_of_panic(what);
   if (told == "hard-lockup") {
-    blame_stall(r, told);
+    blame_any_stall(r, told);
     r.report.kind = told;
     r.report.type = kHang;
-    r.report.title = "BUG: hard lockup in $F";
-    r.report.alt_titles = {"stall in $F"};
+    r.report.title = kStuck;
+    r.report.alt_titles = {std::string(kStalled)};
     return;
   }
   r.report.frames = stack_of(r, first_trace(r));
@@ -914,44 +1294,66 @@ void read_panic(Draft& r) {
       break;
     }
   }
-  for (Text whole : {Text("Attempted to kill init!"), Text("panic_on_warn set"), Text("Fatal exception")})
+  for (Text whole : {Text("Attempted to kill init!"), Text("panic_on_warn set"), Text("Fatal exception"),
+                     Text("hung_task: blocked tasks")})
     if (what.starts_with(whole)) what = whole;
-  r.report.title = "kernel panic: " + without_numbers(what);
+  if (what.starts_with("Couldn't open N_TTY ldisc for ")) what = "Couldn't open N_TTY ldisc";
+  r.report.title = "kernel panic: " + std::string(what);
 }
 
 // "BUG: using smp_processor_id() in preemptible [00000000] code: syz/1", "BUG: using __this_cpu_add() in ..."
 void read_preemptible(Draft& r) {
   const Text what = before(r.headline.substr(r.rule.start.size()), " in preemptible");
-  blame_stack(r, r.rule.kind);
+  blame(r);
   r.report.title = "BUG: using " + std::string(what) + " in preemptible code in $F";
 }
 
 // "rust_kernel: panicked at file.rs:1:2:" and the message on the next line; the oops follows.
 void read_rust(Draft& r) {
-  blame_stack(r, "other");
+  blame(r);
   Text message;
   if (r.index + 1 < r.lines().size()) message = r.lines()[r.index + 1];
-  r.report.title = without_numbers(message) + " in $F";
+  r.report.title = std::string(message) + " in $F";
 }
 
 void read_any_bug(Draft& r) {
-  blame_stack(r, r.rule.kind);
-  r.function.clear();
-  r.report.title = without_numbers(r.headline);
+  r.report.frames = stack_of(r, first_trace(r));
+  r.report.title = r.headline;
+  // Nothing but the mark: lines of others took the place of the rest.
+  if (trim(r.headline.substr(r.rule.start.size())).empty()) {
+    r.report.title = std::string(trim(r.rule.start)) + " corrupted";
+    r.report.corrupted = "the rest of the headline is missing";
+  }
 }
 
 // "BUG: workqueue leaked lock or atomic: kworker/1:2/0x00000000/34", then "last function: foo".
 void read_workqueue_leak(Draft& r) {
-  blame_stack(r, r.rule.kind);
-  r.function.clear();
+  r.report.frames = stack_of(r, first_trace(r));
   for (size_t i = r.index; i < std::min(r.lines().size(), r.index + 8); ++i)
-    if (auto last = after(r.lines()[i], "last function: "))
-      r.function = normalised_function(function_in(*last));
+    if (auto last = after(r.lines()[i], "last function: ")) r.function = title_function(function_in(*last));
+}
+
+// arch/x86/kernel/unwind_frame.c: "WARNING: kernel stack regs at 0000000012345678 in toy:7 has bad 'bp' value
+// 0000000087654321", "WARNING: kernel stack frame pointer at ... has bad value ..."; up to 4.9 without a
+// value that could be read from the line, as pointers were not printed.
+void read_unwinder(Draft& r) {
+  r.report.frames = stack_of(r, first_trace(r));
+  Text what = r.headline.substr(Text("WARNING: kernel stack ").size());
+  const Text subject = before(what, " at ");
+  const auto address = after(what, " at ");
+  const size_t digits = address ? end_of(*address, 0, is_lower_hex) : 0;
+  const bool readable = digits > 0 && address->substr(digits).starts_with(" in ");
+  r.report.title = "WARNING: kernel stack regs has bad value";
+  if (!readable) return;
+  if (const auto bad = after(what, " has bad '"); bad && subject == "regs")
+    r.report.title = "WARNING: kernel stack regs has bad '" + std::string(before(*bad, "'")) + "' value";
+  else if (subject == "frame pointer")
+    r.report.title = "WARNING: kernel stack frame pointer has bad value";
 }
 
 // "INFO: NMI handler (perf_event_nmi_handler) took too long to run: 1.234 msecs"
 void read_nmi_handler(Draft& r) {
-  if (auto open = after(r.headline, "NMI handler (")) r.function = normalised_function(function_in(*open));
+  if (auto open = after(r.headline, "NMI handler (")) r.function = title_function(function_in(*open));
 }
 
 void put_function(std::string& title, const std::string& function) {
@@ -980,7 +1382,9 @@ void read_facts(ConsoleReport& report) {
 
 }  // namespace
 
-std::optional<ReportHeadline> find_report_headline(Text line) {
+namespace {
+
+std::optional<ReportHeadline> find_any_headline(Text line) {
   const RuleIndex& index = rule_index();
   size_t offset = 0;
   for (int i = 0; i < 3; ++i) {
@@ -998,12 +1402,16 @@ std::optional<ReportHeadline> find_report_headline(Text line) {
   // Output of others on the same line, as consoles mix them.
   constexpr Text kStrong[] = {"BUG: ",
                               "WARNING: CPU: ",
+                              "WARNING: possible ",
+                              "WARNING: suspicious RCU usage",
                               "INFO: rcu_",
                               "INFO: task ",
+                              "INFO: possible ",
+                              "INFO: trying to register non-static key",
                               "Kernel panic - not syncing",
                               "general protection fault: ",
                               "kernel BUG at ",
-                              "WARNING: possible ",
+                              "unregister_netdevice: waiting for ",
                               "UBSAN: "};
   for (Text strong : kStrong)
     if (size_t at = line.find(strong); at != line.npos && at > 0) {
@@ -1013,6 +1421,14 @@ std::optional<ReportHeadline> find_report_headline(Text line) {
         return ReportHeadline{rule, at};
     }
   return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<ReportHeadline> find_report_headline(Text line) {
+  const auto headline = find_any_headline(line);
+  if (headline && headline->rule->special == Special::kAnyBug && is_harmless(line)) return std::nullopt;
+  return headline;
 }
 
 bool begins_trace(Text line) {
@@ -1040,7 +1456,8 @@ bool yields_to(const ReportRule& first, const ReportRule& next) {
          first.kind == "other";
 }
 
-void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t headline_index, bool tagged) {
+void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t headline_index,
+                 LineOrigin origin) {
   const ReportRule& rule = *headline.rule;
   Text text = report.lines[headline_index];
   report.headline = std::string(text);
@@ -1050,13 +1467,23 @@ void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t h
           rule,
           text.substr(std::min(headline.offset, text.size())),
           headline_index,
+          origin.tagged ? report.lines.size() : end_of_own_lines(report.lines, headline_index),
           read_stacks(report.lines, headline_index),
           {},
-          {}};
+          {},
+          false,
+          false,
+          origin.quoted};
   read_facts(report);
   if (!rule.title.empty()) report.title = rule.title;
   if (!rule.alt.empty()) report.alt_titles = {std::string(rule.alt)};
   switch (rule.special) {
+    case Special::kNone:
+      if (rule.source.pick == Pick::kNobody)
+        report.frames = stack_of(r, first_trace(r));
+      else
+        blame(r);
+      break;
     case Special::kKasan:
       read_kasan(r);
       break;
@@ -1081,37 +1508,30 @@ void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t h
     case Special::kPreemptible:
       read_preemptible(r);
       break;
+    case Special::kLocking:
+      read_locking(r);
+      break;
     case Special::kAnyBug:
       read_any_bug(r);
       break;
     case Special::kRust:
       read_rust(r);
       break;
-    case Special::kNone:
-      switch (rule.blame) {
-        case Blame::kStack:
-          blame_stack(r, rule.kind,
-                      rule.role == Role::kFault ? faulting_functions(r) : std::vector<std::string>());
-          break;
-        case Blame::kStall:
-          // Of endless recursion the innermost functions are as random as those that a watchdog hits.
-          blame_stall(r, rule.kind == "double-fault" ? Text("soft-lockup") : rule.kind);
-          if (rule.kind == "double-fault" && r.function.empty()) blame_stack(r, rule.kind);
-          break;
-        case Blame::kLockSite:
-        case Blame::kStackOrLockSite:
-          read_lockdep(r);
-          break;
-        case Blame::kNobody:
-          report.frames = stack_of(r, first_trace(r));
-          break;
-        case Blame::kSpecial:
-          if (rule.kind == "lockdep")
-            read_workqueue_leak(r);
-          else
-            read_nmi_handler(r);
-          break;
-      }
+    case Special::kSlub:
+    case Special::kWholeStack:
+      blame_whole_stack(r, rule.kind);
+      break;
+    case Special::kWorkqueue:
+      read_workqueue_leak(r);
+      break;
+    case Special::kUnwinder:
+      read_unwinder(r);
+      break;
+    case Special::kNmiHandler:
+      read_nmi_handler(r);
+      break;
+    case Special::kHardLockup:
+      blame_any_stall(r, rule.kind);
       break;
   }
   // Without a headline the functions of the stack may tell the class.
@@ -1126,41 +1546,33 @@ void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t h
     }
   }
   report.function = r.function.empty() ? r.named : r.function;
-  if (report.title.find("$F") != std::string::npos && r.function.empty()) {
+  const bool in_title = report.title.find("$F") != std::string::npos;
+  if (in_title && r.function.empty()) {
     if (report.corrupted.empty())
       report.corrupted =
           r.stacks.traces.empty() ? "there is no stack" : "no function of the stack can be blamed";
   }
-  // Without caller IDs two stacks that are printed at a time cannot be told apart.
-  if (const Trace* trace = first_trace(r); trace && !tagged && report.title.find("$F") != std::string::npos) {
-    const bool allocation = report.title.find("malloc") != std::string::npos;
-    bool mixed = is_foreign(*trace) && !allocation;
-    for (size_t i = headline_index; !mixed && i < trace->line; ++i) {
-      const Text line = report.lines[i];
-      mixed = line.find("FAULT_INJECTION: forcing") != line.npos ||
-              line.find(": allocation failure") != line.npos;
-    }
-    // KASAN's own frames say whose stack it is.
-    const bool own = rule.special == Special::kKasan &&
-                     std::any_of(trace->frames.begin(), trace->frames.end(), [](const ConsoleFrame& frame) {
-                       return frame.function.find("kasan") != std::string::npos;
-                     });
-    if (mixed && !own && rule.role != Role::kFault) {
-      report.corrupted = "the stack of another message is mixed in";
-      r.function.clear();
-    }
-  }
+  // Two stacks that are printed at a time cannot be told apart.
+  const bool cut = r.end < report.lines.size() && r.function.empty() && in_title;
+  if (cut || (r.mixed && report.corrupted.empty()))
+    report.corrupted = "the stack of another message is mixed in";
   // Cut off behind the headline: nothing is known but it.
-  if (r.function.empty() && report.title.find("$F") != std::string::npos &&
-      r.headline.starts_with("WARNING: ") && (rule.kind == "lockdep" || rule.kind == "rcu-usage")) {
-    report.title = without_numbers(r.headline);
-    report.type = kWarn;
+  const bool nameless = in_title && r.function.empty();
+  if (nameless && (rule.kind == "lockdep" || rule.kind == "rcu-usage") && !is_complete(r)) {
+    report.title = r.headline;
+    if (r.headline.starts_with("WARNING: ")) report.type = kWarn;
     report.corrupted = "nothing follows the headline";
     if (rule.kind == "lockdep") report.kind = "warning";
   }
   const std::string name = r.function.empty() ? "corrupted" : r.function;
   put_function(report.title, name);
-  for (std::string& alt : report.alt_titles) put_function(alt, name);
+  report.title = without_numbers(report.title);
+  for (std::string& alt : report.alt_titles) {
+    put_function(alt, name);
+    alt = without_numbers(alt);
+  }
+  // As the title has it.
+  if (in_title && !r.function.empty()) report.function = without_numbers(" " + r.function);
 }
 
 std::string normalised_function(Text function) {

@@ -45,9 +45,15 @@ std::string_view kind_of(const ReportRule& rule);
 /// underflow".
 bool yields_to(const ReportRule& first, const ReportRule& next);
 
+/// What is known of a report's lines.
+struct LineOrigin {
+  bool tagged = false;  ///< caller IDs say that all are of one context
+  bool quoted = false;  ///< by people, who leave out what they do not need: no time stamps, or gaps
+};
+
 /// Fills everything but the places in the text. `headline_index`: the line of `report.lines` with the
 /// headline.
-/// \param tagged  caller IDs say that all lines are of one context
-void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t headline_index, bool tagged);
+void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t headline_index,
+                 LineOrigin origin);
 
 }  // namespace perfcore

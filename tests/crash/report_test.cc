@@ -152,9 +152,10 @@ TEST(Report, LocksAndContexts) {
                   "dump_stack_lvl+0x1/0x2\n"
                   " __might_resched+0x1/0x2\n toy_sleep+0x1/0x2\n"),
             "BUG: sleeping function called from invalid context in toy_sleep");
-  EXPECT_EQ(title("WARNING: suspicious RCU usage\nstack backtrace:\nCall Trace:\n dump_stack_lvl+0x1/0x2\n"
-                  " lockdep_rcu_suspicious+0x1/0x2\n toy_rcu+0x1/0x2\n"),
-            "WARNING: suspicious RCU usage in toy_rcu");
+  EXPECT_EQ(title("WARNING: suspicious RCU usage\ntoy/toy.c:7 suspicious rcu_dereference_check() usage!\n"
+                  "stack backtrace:\nCall Trace:\n dump_stack_lvl+0x1/0x2\n"
+                  " lockdep_rcu_suspicious+0x1/0x2\n toy_walk+0x1/0x2\n"),
+            "WARNING: suspicious RCU usage in toy_walk");
 }
 
 TEST(Report, StallsWalkToWhatWasDispatched) {
@@ -171,8 +172,8 @@ TEST(Report, StallsWalkToWhatWasDispatched) {
   const ConsoleReport hung = only(
       "INFO: task toy:7 blocked for more than 120 seconds.\nCall Trace:\n __schedule+0x1/0x2\n "
       "schedule+0x1/0x2\n"
-      " __mutex_lock+0x1/0x2\n toy_down+0x1/0x2\n");
-  EXPECT_EQ(hung.title, "INFO: task hung in toy_down");
+      " __mutex_lock+0x1/0x2\n toy_close+0x1/0x2\n");
+  EXPECT_EQ(hung.title, "INFO: task hung in toy_close");
   EXPECT_EQ(
       title("NMI watchdog: Watchdog detected hard LOCKUP on cpu 2\nRIP: 0010:toy_spin+0x1/0x2\nCall Trace:\n"
             " toy_spin+0x1/0x2\n toy_irq+0x1/0x2\n __handle_irq_event_percpu+0x1/0x2\n"),

@@ -90,7 +90,7 @@ std::vector<ConsoleReport> parse_console(std::string_view text);
 struct FrameRule {
   std::string_view kind;     ///< plumbing, allocator, lock, sanitizer, detector: passed over; anchor
   std::string_view pattern;  ///< a function name; '*' stands for any run of characters
-  std::string_view only_in;  ///< kinds of reports, blank-separated; empty: all
+  std::string_view only_in;  ///< kinds or topics of reports, blank-separated; empty: all
   std::string_view take;     ///< of anchors: "caller", "callee", "self", or the name to blame instead
   std::string_view reason;
   std::string_view example;      ///< a function that it is for
