@@ -345,6 +345,22 @@ std::string to_text(const Summary& summary, TextWriter out) {
   return out.text();
 }
 
+/// The files that a batch would read.
+std::string listed(const std::vector<BatchInput>& inputs, Store& store, const Options& options) {
+  std::vector<std::string> files;
+  for (const BatchInput& input : inputs) {
+    restart_time_limit();
+    if (options.again || !store.is_done(input.file)) files.push_back(input.file.path);
+  }
+  if (!options.json()) {
+    std::string lines;
+    for (const std::string& file : files) lines += file + '\n';
+    return lines;
+  }
+  return dump(
+      {{"schema", "perfcore.batch-list/1"}, {"skipped", inputs.size() - files.size()}, {"files", files}});
+}
+
 }  // namespace
 
 int run_batch(Session& session) {
@@ -361,6 +377,10 @@ int run_batch(Session& session) {
         "*.txt, *dmesg*, *.jsonl)");
   set_activity("opening the store");
   const auto store = Store::open(options.store.empty() ? Store::default_url() : options.store);
+  if (options.list) {
+    session.answer_text(listed(inputs, *store, options));
+    return kExitDone;
+  }
   set_activity("running a batch");
   Summary summary;
   {

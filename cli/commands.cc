@@ -295,6 +295,7 @@ const std::vector<Command>& table() {
        "which dumps? Give files or directories such as /var/crash",
        {{"--jobs", "N", "Work on this many files at a time; default: one for each CPU.", &Options::jobs},
         {"--again", "", "Read files that were done before as well.", &Options::again},
+        {"--list", "", "Only print the files that would be read.", &Options::list},
         store_option()},
        {{"perfcore batch /var/crash", "all crashes of this machine"},
         {"perfcore batch --jobs 8 --store postgresql://db/crashes /srv/crashes", "of a fleet"},

@@ -28,6 +28,7 @@ struct Options {
   bool explain = false;
   bool jsonl = false;
   bool again = false;
+  bool list = false;  ///< of batch
   bool dry_run = false;
   double jobs = 0;         ///< 0: one per CPU
   std::string store;       ///< empty: the default one

@@ -142,6 +142,20 @@ class Batch(unittest.TestCase):
         self.assertEqual(tool.run("batch", self.dumps, "--store", self.store).returncode, tool.EXIT_INPUT)
         self.assertEqual(tool.run("batch", self.dumps / "missing", "--store", self.store).returncode, tool.EXIT_INPUT)
 
+    def test_list(self):
+        self.logs(3)
+        (self.dumps / "notes.md").write_text("no crash", encoding="ascii")
+        everything = [str(self.dumps / f"{i:03}.log") for i in range(3)]
+        self.assertEqual(tool.run_json("batch-list", "batch", "--list", self.dumps, "--store", self.store)[1],
+                         {"schema": "perfcore.batch-list/1", "skipped": 0, "files": everything})
+        self.batch()
+        (self.dumps / "001.log").write_text(OOPS.format(function="another"), encoding="ascii")
+        result = tool.run("batch", "--list", self.dumps, "--store", self.store)
+        self.assertEqual((result.returncode, result.stdout), (0, everything[1] + "\n"))
+        result = tool.run("batch", "--list", "--again", self.dumps, "--store", self.store)
+        self.assertEqual(result.stdout.splitlines(), everything)
+        self.assertEqual(len(self.exported()), 3)
+
     def test_jsonl(self):
         lines = [json.dumps({"id": f"text-{i}", "text": OOPS.format(function=f"victim_{i % 3}")}) for i in range(9)]
         (self.dumps / "texts.jsonl").write_text("\n".join(lines), encoding="ascii")
