@@ -93,7 +93,8 @@ const today = (() => {
   if (made !== null) return made;
   return buckets.reduce((last, bucket) => bucket.days.reduce((l, d) => Math.max(l, d[0]), last), 0);
 })();
-const first_day = buckets.reduce((first, bucket) => bucket.days.length ? Math.min(first, bucket.days[0][0]) : first, today);
+// Nor are a few days drawn as wide as a wall.
+const first_day = buckets.reduce((first, bucket) => bucket.days.length ? Math.min(first, bucket.days[0][0]) : first, today - 29);
 
 /// Crashes of the seven days up to today, and of the seven before.
 for (const bucket of buckets) {
