@@ -369,7 +369,7 @@ VersionInfo make_version_info() {
            "perfcore.addr/1",
            "perfcore.batch/1",
            "perfcore.batch-list/1",
-
+           "perfcore.fleet/1",
            "perfcore.buckets-export/1",
            "perfcore.buckets-show/1",
            "perfcore.buckets-diff/1",
