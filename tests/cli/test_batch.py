@@ -14,6 +14,7 @@ import unittest
 
 import jsonschema
 import tool
+from dump_copies import copy_of_another_time
 
 OOPS = """[    1.000000] BUG: kernel NULL pointer dereference, address: 0000000000000010
 [    1.000001] Oops: 0000 [#1] PREEMPT SMP NOPTI
@@ -163,17 +164,45 @@ class Batch(unittest.TestCase):
         self.assertEqual(len(self.exported()), 3)
 
     def test_killed_and_resumed(self):
-        self.logs(120)
-        undisturbed = self.top / "undisturbed.db"
-        self.batch(store=undisturbed)
-        for delay in (0.02, 0.05, 0.1, 0.15, 0.2):
-            with subprocess.Popen([tool.TOOL, "batch", self.dumps, "--jobs", "2", "--store", self.store],
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-                time.sleep(delay)
-                process.send_signal(signal.SIGKILL)
-        self.batch()
-        self.assertEqual(self.exported(), self.exported(undisturbed))
-        self.assertEqual(len(self.exported()), 120)
+        """20 times, at random moments, over dumps, recordings and logs."""
+        number = 0
+        for dump in tool.bundled_dumps():
+            content = dump.path.read_bytes()
+            for _ in range(2):
+                copy = self.dumps / f"{number:03}.vmcore"
+                copy_of_another_time(content, 1_700_000_000 + 3600 * number, copy)
+                if number % 2:
+                    tool.run("record", copy, "-o", self.dumps / f"{number:03}.rec")
+                    copy.unlink()
+                number += 1
+        self.logs(40)
+        began = time.monotonic()
+        answer = self.batch(store=self.top / "undisturbed.db")
+        longest = time.monotonic() - began
+        self.assertEqual((answer["done"], answer["failed"], answer["known"]), (number + 40, 0, 0))
+        undisturbed = self.exported(self.top / "undisturbed.db")
+        self.assertEqual(len(undisturbed), number + 40)
+
+        moments = random.Random(20)
+        kills = rounds = resumed = 0
+        while kills < 20:
+            rounds += 1
+            store = self.top / f"killed-{rounds}.db"
+            while True:
+                with subprocess.Popen([tool.TOOL, "batch", self.dumps, "--jobs", "2", "--store", store],
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+                    try:
+                        if kills < 20:
+                            process.wait(timeout=moments.uniform(0, longest))
+                        self.assertEqual(process.wait(), 0)
+                        break
+                    except subprocess.TimeoutExpired:
+                        process.kill()
+                        kills += 1
+                left = tool.run_json("batch-list", "batch", "--list", self.dumps, "--store", store)[1]
+                resumed += left["skipped"] > 0
+            self.assertEqual(self.exported(store), undisturbed)
+        self.assertGreater(resumed, 0)
 
     def test_buckets(self):
         self.take_dumps()
