@@ -24,8 +24,9 @@ namespace {
 constexpr size_t kPiece = size_t{1} << 20;
 /// Of a batch. More than any ring buffer or serial log that is worth a look.
 constexpr size_t kMaxBatchLine = size_t{64} << 20;
-/// Reports of one text in the answer of a batch.
+/// Reports of one text in the answer; what more there are is not read. A text of a batch and one of its own.
 constexpr size_t kMaxReports = 1024;
+constexpr size_t kMaxTextReports = 16384;
 
 struct Close {
   void operator()(std::FILE* file) const {
@@ -44,7 +45,7 @@ File open_text(const std::string& path) {
   return file;
 }
 
-/// Hands out the file piece by piece.
+/// Hands out the file piece by piece, until `take` returns false.
 template <typename Take>
 void read_pieces(const std::string& path, Take&& take) {
   const File file = open_text(path);
@@ -52,7 +53,7 @@ void read_pieces(const std::string& path, Take&& take) {
   while (const size_t got = std::fread(piece.data(), 1, piece.size(), file.get())) {
     // The limit is for a piece: the text may have any size.
     restart_time_limit();
-    take(std::string_view(piece.data(), got));
+    if (!take(std::string_view(piece.data(), got))) return;
   }
   if (std::ferror(file.get()))
     throw InputError(fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
@@ -64,6 +65,7 @@ void report_text(Session& session, const std::string& path) {
   TextWriter writer = session.text_writer();
   size_t count = 0;
   ConsoleParser parser([&](ConsoleReport&& report) {
+    if (count == kMaxTextReports) return;
     TextReport judged = make_text_report(std::move(report));
     judged.explain = session.options().explain;
     if (json)
@@ -72,8 +74,14 @@ void report_text(Session& session, const std::string& path) {
       render(writer, judged);
     ++count;
   });
-  read_pieces(path, [&](std::string_view piece) { parser.feed(piece); });
+  read_pieces(path, [&](std::string_view piece) {
+    parser.feed(piece);
+    return count < kMaxTextReports;
+  });
   parser.finish();
+  if (count == kMaxTextReports)
+    session.warn(fmt::format("{}: only the first {} reports are shown; give a part of the text for others",
+                             path, kMaxTextReports));
   if (count == 0) writer.paragraph("No crash was found in this text.");
   session.answer_text(json ? array + (count == 0 ? "]\n" : "\n]\n") : writer.text());
 }
@@ -132,10 +140,11 @@ void report_batch(Session& session, const std::string& path) {
         line.shrink_to_fit();
       }
       if (!too_long) line.append(part);
-      if (end == piece.npos) return;
+      if (end == piece.npos) break;
       end_line();
       piece.remove_prefix(end + 1);
     }
+    return true;
   });
   end_line();
   if (std::fflush(out.get()) != 0) throw failed();
