@@ -113,6 +113,7 @@ class ConsoleParser::Impl {
   void line(std::string_view raw, uint64_t begin, uint64_t end);
   Open* find(std::string_view caller);
   void append(Open& open, const ConsoleLine& line, uint64_t end);
+  static bool continues(const Open& open, const ReportHeadline& headline);
   static bool joins(const Open& open, const ReportHeadline& headline);
   Open make(const ConsoleLine& line, const ReportHeadline& headline, uint64_t begin, uint64_t end);
   void close(Open& open);
@@ -155,8 +156,16 @@ void ConsoleParser::Impl::append(Open& open, const ConsoleLine& line, uint64_t e
   if (line.text.starts_with("RIP: ") || line.text.starts_with("RIP ")) open.has_rip = true;
 }
 
+/// Decoded text has a headline for each inlined call; the last one is the kernel's own.
+bool ConsoleParser::Impl::continues(const Open& open, const ReportHeadline& headline) {
+  const std::vector<std::string>& lines = open.report.lines;
+  return lines.size() == open.headline_index + 1 && lines.back().find("[inline]") != std::string::npos &&
+         kind_of(*open.headline.rule) == kind_of(*headline.rule);
+}
+
 /// Does this headline belong to the report that is open?
 bool ConsoleParser::Impl::joins(const Open& open, const ReportHeadline& headline) {
+  if (continues(open, headline)) return true;
   const ReportRule& first = *open.headline.rule;
   const ReportRule& next = *headline.rule;
   const ReportRole role = role_of(next);
@@ -167,11 +176,6 @@ bool ConsoleParser::Impl::joins(const Open& open, const ReportHeadline& headline
       break;
     case ReportRole::kPanic:
       // What is printed behind a panic is its stack.
-      // A fault while the same task prints its report: the stack that follows is that of both.
-      if (role == ReportRole::kFault && role_of(first) == ReportRole::kReport && !open.caller.empty() &&
-          kind_of(first) == "lockdep" && !open.has_trace && since <= kPreludeReach)
-        return true;
-      if (kind_of(first) == "memory-leak" && kind_of(next) == "memory-leak" && since <= 2) return true;
       return role == ReportRole::kPanic || role == ReportRole::kDie;
     case ReportRole::kStall:
       // The stack of the stalled CPU follows, whatever it complains about on the way.
@@ -254,8 +258,7 @@ void ConsoleParser::Impl::line(std::string_view raw, uint64_t begin, uint64_t en
   }
   if (open && open->caller != stripped.caller) open = nullptr;
   if (open && joins(*open, *headline)) {
-    const bool takes_over = role_of(*open->headline.rule) == ReportRole::kPrelude &&
-                            yields_to(*open->headline.rule, *headline->rule);
+    const bool takes_over = continues(*open, *headline);
     append(*open, stripped, end);
     if (takes_over && !open->done) {
       open->headline = *headline;

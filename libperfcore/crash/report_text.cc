@@ -88,7 +88,8 @@ constexpr Source kLeak = {Pick::kFirst, {{Mark::kBacktrace}}, kNoWay};
 constexpr Source kOrigin = {Pick::kFirst, {{Mark::kOrigin}}, kNoWay};
 constexpr Source kAccess = {Pick::kFirst, {{Mark::kHeadline, Mark::kTrace}}, kNoWay};
 constexpr Source kAccessOwnStack = {Pick::kFirst, {{Mark::kHeadline}}, kNoWay};
-constexpr Source kOwnStack = {Pick::kFirst, {}, kNoWay};
+// Up to 2020 behind "Call Trace:" as well.
+constexpr Source kOwnStack = {Pick::kFirst, {}, {{Mark::kTrace}}};
 
 enum class Special {
   kNone,
@@ -212,8 +213,8 @@ constexpr ReportRule kRules[] = {
      "BUG: scheduling while atomic in $F", kCaller, "", "scheduling"},
     {"BUG: using ", " in preemptible", Role::kReport, "atomic-sleep", kLock, "", kCaller, "", "preemptible",
      Special::kPreemptible},
-    {"BUG: workqueue leaked ", "", Role::kReport, "lockdep", "", "BUG: workqueue leaked lock or atomic in $F",
-     kSpecial, "", "", Special::kWorkqueue},
+    {"BUG: workqueue leaked lock or atomic", "", Role::kReport, "lockdep", "",
+     "BUG: workqueue leaked lock or atomic in $F", kSpecial, "", "", Special::kWorkqueue},
     // kernel/locking/lockdep.c and spinlock_debug.c; "INFO: " and "[ BUG: ... ]" up to 4.13.
     {"WARNING: possible circular locking", "", Role::kReport, "lockdep", kLock, kDeadlock, kCircular, "",
      "circular", Special::kLocking},
@@ -1209,7 +1210,7 @@ void read_warning(Draft& r) {
     if (!here) continue;
     const bool part = known.function.starts_with("*");
     const size_t at = own.find(known.function.substr(part ? 1 : 0));
-    const bool any = since_6_18 && !part && !known.file.ends_with("/");
+    const bool any = (since_6_18 || own.empty()) && !part && !known.file.ends_with("/");
     if (!any && (at == own.npos || (at > 0 && !part))) continue;
     bug = known.bug, topic = known.topic, kind = known.kind, type = known.type;
     break;
@@ -1449,11 +1450,6 @@ ReportRole role_of(const ReportRule& rule) {
 }
 std::string_view kind_of(const ReportRule& rule) {
   return rule.kind;
-}
-
-bool yields_to(const ReportRule& first, const ReportRule& next) {
-  return first.role == Role::kPrelude && next.role != Role::kPanic && next.kind == "warning" &&
-         first.kind == "other";
 }
 
 void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t headline_index,

@@ -41,10 +41,6 @@ const ReportRule& headless_rule();
 
 ReportRole role_of(const ReportRule& rule);
 std::string_view kind_of(const ReportRule& rule);
-/// Takes this headline's place when the rule's own report follows: the WARNING behind "refcount_t:
-/// underflow".
-bool yields_to(const ReportRule& first, const ReportRule& next);
-
 /// What is known of a report's lines.
 struct LineOrigin {
   bool tagged = false;  ///< caller IDs say that all are of one context
