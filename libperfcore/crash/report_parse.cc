@@ -184,9 +184,9 @@ bool ConsoleParser::Impl::joins(const Open& open, const ReportHeadline& headline
     default:
       break;
   }
-  // A fault while the same task prints its report: the stack that follows is that of both.
-  if (role == ReportRole::kFault && role_of(first) == ReportRole::kReport && !open.caller.empty() &&
-      kind_of(first) == "lockdep" && !open.has_trace && since <= kPreludeReach)
+  // What the same task complains about before its report has a stack: the stack that follows is that of both.
+  if (!open.caller.empty() && !open.has_trace && role_of(first) == ReportRole::kReport &&
+      since <= kPreludeReach)
     return true;
   if (kind_of(first) == "memory-leak" && kind_of(next) == "memory-leak" && since <= 2) return true;
   return role == ReportRole::kPanic || (role == ReportRole::kDie && !open.has_rip && !open.has_trace);

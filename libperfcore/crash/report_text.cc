@@ -1554,7 +1554,8 @@ void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t h
     report.corrupted = "the stack of another message is mixed in";
   // Cut off behind the headline: nothing is known but it.
   const bool nameless = in_title && r.function.empty();
-  if (nameless && (rule.kind == "lockdep" || rule.kind == "rcu-usage") && !is_complete(r)) {
+  if ((nameless || (in_title && !r.quoted)) && (rule.kind == "lockdep" || rule.kind == "rcu-usage") &&
+      !is_complete(r)) {
     report.title = r.headline;
     if (r.headline.starts_with("WARNING: ")) report.type = kWarn;
     report.corrupted = "nothing follows the headline";
