@@ -13,6 +13,7 @@
 #include "crash/console_line.h"
 #include "crash/frame_roles.h"
 #include "crash/oops_text.h"
+#include "crash/rust_symbol.h"
 
 namespace perfcore {
 namespace {
@@ -738,6 +739,7 @@ struct Draft {
 std::string plain_function(Text function) {
   if (function.starts_with("<") || function.find("::") != function.npos) return std::string(function);
   if (size_t dot = function.find('.'); dot != function.npos && dot > 0) function = function.substr(0, dot);
+  if (auto path = rust_path(function)) return *path;
   if (function.starts_with("_Z")) {
     int status = -1;
     const std::string symbol(function);

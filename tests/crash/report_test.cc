@@ -8,6 +8,7 @@
 
 #include "crash/blame.h"
 #include "crash/console_line.h"
+#include "crash/rust_symbol.h"
 
 namespace perfcore {
 namespace {
@@ -338,6 +339,33 @@ TEST(Report, FunctionNames) {
   for (const char* name : {"__x64_sys_read", "__se_sys_read", "__do_sys_read", "__ia32_sys_read", "ksys_read",
                            "SyS_read", "SYSC_read", "compat_SyS_read"})
     EXPECT_EQ(normalised_function(name), "sys_read") << name;
+}
+
+TEST(Report, RustNames) {
+  EXPECT_EQ(rust_path("_RNvCs1a2B_3toy4main"), "toy::main");
+  EXPECT_EQ(rust_path("_RNvNtCs1a2B_3toy4ring4push"), "toy::ring::push");
+  EXPECT_EQ(rust_path("_RNvMs_NtCs1a2B_3toy4ringNtB4_4Ring4push"), "<toy::ring::Ring>::push");
+  EXPECT_EQ(rust_path("_RNvXs_Cs1a2B_3toyNtB4_4RingNtB4_4Open4open"), "<toy::Ring as toy::Open>::open");
+  EXPECT_EQ(rust_path("_RINvCs1a2B_3toy4openRhAmj8_E"), "toy::open::<&u8, [u32; _]>");
+  EXPECT_EQ(rust_path("_RNCNvCs1a2B_3toy4open0"), "toy::open::{closure}");
+  EXPECT_EQ(rust_path("_RNvC6_123toy4open"), "123toy::open");
+  for (const char* name : {"toy_open", "_R", "_RN", "_RNvC3toy", "_RNvC9toy4open", "_RNvB_4open",
+                           "_RNvCs1a2B_3toy99999999999999999999open"})
+    EXPECT_EQ(rust_path(name), std::nullopt) << name;
+  // Neither depth nor references that multiply take long.
+  std::string deep = "_R";
+  for (int i = 0; i < 100000; ++i) deep += "Nv";
+  EXPECT_EQ(rust_path(deep), std::nullopt);
+  std::string wide = "_RINvC3toy1f";
+  for (int i = 0; i < 30; ++i) wide += "TB_B_E";
+  EXPECT_EQ(rust_path(wide + "E"), std::nullopt);
+  EXPECT_EQ(
+      title("rust_kernel: panicked at toy.rs:7:1:\nattempt to add with overflow\nkernel BUG at "
+            "rust/helpers/bug.c:7!\n"
+            "RIP: 0010:rust_helper_BUG+0x1/0x2\nCall Trace:\n _RNvCs1_7___rustc17rust_begin_unwind+0x1/0x2\n"
+            " _RNvNtCs1_4core9panicking9panic_fmt+0x1/0x2\n "
+            "_RNvMs_NtCs1a2B_3toy4ringNtB4_4Ring4push+0x1/0x2\n"),
+      "attempt to add with overflow in <toy::ring::Ring>::push");
 }
 
 // Each line of the tables has an example that it is for, and one that looks alike and is not meant.
