@@ -37,6 +37,12 @@ struct Open {
   std::vector<std::string> others;  ///< callers whose NMI backtraces belong to a stall
 };
 
+/// kernel/reboot.c, kernel/kexec_core.c: the kernel goes down as it was told.
+bool is_farewell(std::string_view line) {
+  return line.starts_with("reboot: ") || line.starts_with("kexec_core: Starting new kernel") ||
+         line.starts_with("Restarting system") || line.starts_with("Power down");
+}
+
 /// "[...]": lines were left out here.
 bool is_gap(std::string_view line) {
   constexpr std::string_view kSigns[] = {"[...]", "[ ... ]", "[snip]", "<snip>", "--- snip ---"};
@@ -98,6 +104,7 @@ class ConsoleParser::Impl {
     handed_out_ = 0;
     line_number_ = 0;
     offset_ = 0;
+    running_ = false;
   }
 
  private:
@@ -129,6 +136,7 @@ class ConsoleParser::Impl {
   std::vector<Open> notices_;
   std::optional<Open> headless_;
   size_t handed_out_ = 0;
+  bool running_ = false;  ///< the text so far is that of a kernel that runs
 };
 
 Open* ConsoleParser::Impl::find(std::string_view caller) {
@@ -223,6 +231,13 @@ void ConsoleParser::Impl::line(std::string_view raw, uint64_t begin, uint64_t en
   const ConsoleLine stripped = strip_prefixes(raw);
   std::optional<ReportHeadline> headline = find_report_headline(stripped.text);
   Open* open = find(stripped.caller);
+  const bool boots = headline && is_boot(*headline->rule);
+  const bool unexpected = boots && running_;
+  if (boots || is_farewell(stripped.text))
+    running_ = false;
+  else if (stripped.stamped)
+    running_ = true;
+  if (boots && !unexpected) return;
   if (headline && role_of(*headline->rule) == ReportRole::kNotice) {
     const auto known = std::find_if(notices_.begin(), notices_.end(), [&](const Open& notice) {
       return notice.headline.rule == headline->rule;

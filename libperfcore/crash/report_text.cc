@@ -134,6 +134,7 @@ namespace {
 
 constexpr Text kDoS = "DoS", kHang = "HANG", kLock = "LOCKDEP", kWarn = "WARNING",
                kMemory = "MEMORY_SAFETY_BUG", kNullType = "NULL-POINTER-DEREFERENCE";
+constexpr Text kReboot = "reboot";
 constexpr Text kGpf = "general protection fault in $F";
 constexpr Text kPaging = "BUG: unable to handle kernel paging request in $F";
 constexpr Text kNull = "BUG: unable to handle kernel NULL pointer dereference in $F";
@@ -332,6 +333,9 @@ constexpr ReportRule kRules[] = {
      kSpecial, "", "", Special::kNmiHandler},
     {"perf: interrupt took too long", "", Role::kNotice, "nmi-storm", "", "perf: interrupt took too long",
      kNobody},
+    // arch/x86/boot/compressed/misc.c, on the console behind the last words of a kernel that did not mean to
+    // go.
+    {"Booting the kernel.", "", Role::kNotice, kReboot, "REBOOT", "unexpected kernel reboot", kNobody},
     // kernel/panic.c, __warn(), with the wordings up to 3.x and since 6.18; kernel/unwind of x86.
     {"WARNING: kernel stack ", " has bad ", Role::kReport, "warning", "", "", kSpecial, "", "",
      Special::kUnwinder},
@@ -1452,6 +1456,9 @@ ReportRole role_of(const ReportRule& rule) {
 }
 std::string_view kind_of(const ReportRule& rule) {
   return rule.kind;
+}
+bool is_boot(const ReportRule& rule) {
+  return rule.kind == kReboot;
 }
 
 void read_report(ConsoleReport& report, const ReportHeadline& headline, size_t headline_index,

@@ -41,6 +41,8 @@ const ReportRule& headless_rule();
 
 ReportRole role_of(const ReportRule& rule);
 std::string_view kind_of(const ReportRule& rule);
+/// A kernel boots: worth a mention only when one ran before and did not say that it goes down.
+bool is_boot(const ReportRule& rule);
 /// What is known of a report's lines.
 struct LineOrigin {
   bool tagged = false;  ///< caller IDs say that all are of one context

@@ -305,6 +305,25 @@ TEST(ReportNoise, IsNoReport) {
     EXPECT_TRUE(parse_console(std::string(line) + "\n").empty()) << line;
 }
 
+// The console's text of a machine that boots again.
+TEST(ReportReboot, IsUnexpectedUnlessTheKernelSaidSo) {
+  const std::string boot =
+      "early console in extract_kernel\nDecompressing Linux... done.\nBooting the kernel.\n[    0.0] Linux "
+      "version 6.12.9\n";
+  EXPECT_TRUE(parse_console(boot).empty());
+  EXPECT_TRUE(parse_console(boot + "[   99.1] reboot: Restarting system\n" + boot).empty());
+  const auto reports = parse_console(boot + "[   99.1] toy: all is well\n" + boot);
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_EQ(reports[0].title, "unexpected kernel reboot");
+  EXPECT_EQ(reports[0].kind, "reboot");
+  // A crash before it explains it.
+  EXPECT_EQ(
+      parse_console(boot + "[   99.1] kernel BUG at toy.c:7!\n[   99.1] RIP: 0010:toy_run+0x1/0x2\n" + boot)
+          .front()
+          .title,
+      "kernel BUG in toy_run");
+}
+
 // Every form, cut off, mixed up and damaged at random: never a crash, and places that lie in the text.
 TEST(ReportForms, MutationsDoNotHurt) {
   std::mt19937 random(20261121);
