@@ -137,11 +137,14 @@ struct Waiter {
   std::string name() const { return fmt::format("{} (PID {})", comm, pid); }
 };
 
+/// A or A': the code that tells them apart could not be read.
+constexpr std::string_view kAOrA = "A or A'";
+
 /// One AUX event with what decides about it.
 struct Candidate {
   uint64_t address = 0;
   std::string pmu;
-  std::string event_class;  ///< "A", "A'", "B", "C", "D", "lost-wakeup"; empty: nothing wrong
+  std::string event_class;  ///< "A", "A'", kAOrA, "B", "C", "D", "lost-wakeup"; empty: nothing wrong
   std::vector<Evidence> evidence;
   std::optional<Waiter> waiter;
   std::string foreign_waiter;  ///< a wait function that is not understood
@@ -351,11 +354,18 @@ class AuxHang {
     const bool stopped = hw_state & kHesStopped;
     const Reading<bool> in_atomic = disables_in_atomic(kernel_);
     if (*state == *off && ever_enabled && quiet && drained && pending_disable == 0) {
-      candidate->event_class = separate && in_atomic.is(false) ? "A'" : "A";
+      candidate->event_class = !separate || in_atomic.is(true) ? "A"
+                               : in_atomic.is(false)           ? "A'"
+                                                               : std::string(kAOrA);
     } else if (*state == *active && stopped && quiet && drained) {
       // perf_aux_output_begin() stored the CPU's number there before 6.16: on CPU 0 that means "nothing to
       // do".
-      const bool old_flow = in_atomic.is(false) && (pending_disable != 0 || event.oncpu().is(0));
+      const bool may_be_stored = pending_disable != 0 || event.oncpu().is(0);
+      if (may_be_stored && !in_atomic.has_value()) {
+        note_for(candidate, in_atomic.unread());
+        return;
+      }
+      const bool old_flow = may_be_stored && in_atomic.is(false);
       candidate->event_class = old_flow ? "C" : pending_disable == 0 ? "B" : "D";
     } else if (pending_disable != 0 || !works_idle) {
       candidate->event_class = "D";
@@ -513,7 +523,7 @@ class AuxHang {
                                                                               : Verdict::kPossible;
     finding_.stage = Stage::kFired;
     finding_.evidence = candidate.evidence;
-    finding_.facts["class"] = candidate.event_class;
+    finding_.facts["class"] = candidate.event_class == kAOrA ? std::string("unknown") : candidate.event_class;
     finding_.facts["pmu"] = candidate.pmu;
     // A hang is the cause only of a panic that is about this hung task.
     if (d_.crash().crash_class == "hung-task" &&
@@ -545,6 +555,10 @@ class AuxHang {
   }
 
   static std::string after_enable(std::string_view event_class) {
+    if (event_class == kAOrA)
+      return "Then the disable that was pending was honoured, at once or when the traced task was next "
+             "scheduled "
+             "out, and turned the event off.";
     if (event_class == "A") return "Then the deferred disable ran and turned the event off.";
     if (event_class == "A'")
       return "This kernel never queues the deferred disable: the stale pending_disable was honoured when the "

@@ -347,13 +347,13 @@ class NullEvents {
         if (any_null)
           set(Verdict::kPossible, std::max(highest, Stage::kFired));
         else
-          set(any_unread ? Verdict::kUndetermined : Verdict::kNotApplicable, Stage::kNone);
+          set_open(any_unread ? Verdict::kUndetermined : Verdict::kNotApplicable, Stage::kNone);
         return;
       case Code::kUnknown:
         if (any_null)
           set(Verdict::kPossible, std::max(highest, Stage::kFired));
         else
-          set(Verdict::kUndetermined, Stage::kNone);
+          set_open(Verdict::kUndetermined, Stage::kNone);
         return;
       case Code::kVulnerable:
       case Code::kInRange:
@@ -369,9 +369,21 @@ class NullEvents {
     else if (highest == Stage::kArmed)
       set(armed_certain ? certain : Verdict::kLikely, Stage::kArmed);
     else if (any_unread)
-      set(Verdict::kUndetermined, highest);
+      set_open(Verdict::kUndetermined, highest);
     else
       set(Verdict::kLatent, highest);
+  }
+
+  /// The memory that would show it could not be read: where the kernel died as it does of this defect, it is
+  /// this stage that is undetermined.
+  void set_open(Verdict verdict, Stage stage) {
+    const auto cpu = d_.crash().cpu;
+    const auto fault = cpu && verdict == Verdict::kUndetermined ? pmi_fault(d_, *cpu) : std::nullopt;
+    if (fault && fault->in_pmi && fault->null_event) {
+      add_to_stage(Stage::kCrashed, *cpu);
+      stage = Stage::kCrashed;
+    }
+    set(verdict, stage);
   }
 
   void set(Verdict verdict, Stage stage) {

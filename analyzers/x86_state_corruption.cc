@@ -297,6 +297,13 @@ class StateCorruption {
   void judge() {
     if (violations_.empty()) {
       finding_.verdict = unread_ ? Verdict::kUndetermined : Verdict::kNotApplicable;
+      // Where the kernel died as it does of such a state, it is this stage that is undetermined.
+      const auto cpu = d_.crash().cpu;
+      const auto fault = cpu && unread_ ? pmi_fault(d_, *cpu) : std::nullopt;
+      if (fault && fault->in_pmi) {
+        finding_.stage = Stage::kCrashed;
+        finding_.cpus = {*cpu};
+      }
       finding_.summary =
           unread_ ? "no impossible PMU state in what could be read, but not all of it could be read"
                   : "every CPU's PMU state is one that the kernel can produce";

@@ -9,10 +9,16 @@
 #include <array>
 #include <set>
 
+#include "crash/frame_roles.h"
+
 namespace perfcore {
 namespace {
 
 constexpr std::string_view kUnknown = "?";
+/// Between the causes of which one it is.
+constexpr std::string_view kOr = "|";
+/// The fact that says that the class is not known.
+constexpr std::string_view kOpenClass = "class=?";
 constexpr size_t kChainFrames = 3;
 
 /// RFC 4648, in lower case; of 80 bits, which makes 16 characters without padding.
@@ -103,6 +109,29 @@ const Finding* leading(const CrashState& crash, std::span<const Finding> finding
   return nullptr;
 }
 
+/// Where not all of the crash could be read: what else may have been its cause. A defect that has struck in
+/// this kernel, or may have, of which it cannot be told whether it struck here.
+std::vector<const Finding*> open_causes(const CrashState& crash, std::span<const Finding> findings) {
+  const bool crash_is_known = crash.crash_class == "none" || (crash.stack.complete() && crash.unread.empty());
+  std::vector<const Finding*> open;
+  for (const Finding& finding : findings) {
+    const bool undetermined =
+        finding.verdict == Verdict::kUndetermined ||
+        (finding.verdict == Verdict::kPossible &&
+         std::any_of(finding.evidence.begin(), finding.evidence.end(), [](const Evidence& evidence) {
+           return evidence.result == EvidenceResult::kUndetermined;
+         }));
+    const Stage least = undetermined && crash.crash_class == "none" ? Stage::kLatent : Stage::kFired;
+    if (finding.stage >= least && (undetermined || (is_positive(finding) && !crash_is_known)))
+      open.push_back(&finding);
+  }
+  // What next to nothing speaks for is no alternative to what much does.
+  int best = 0;
+  for (const Finding* finding : open) best = std::max(best, finding->score);
+  std::erase_if(open, [&](const Finding* finding) { return finding->score < best / 2; });
+  return open;
+}
+
 std::vector<std::string> chain_of(const ConsoleReport& report) {
   std::vector<std::string> names;
   for (const ConsoleFrame& frame : report.frames) {
@@ -169,6 +198,30 @@ std::string key_class(const ConsoleReport& report) {
   return null_pointer ? "null-deref" : report.kind;
 }
 
+/// A panic of which the log or what leads to it could not all be read: what it was is not known.
+bool is_class_open(const CrashState& crash) {
+  return crash.crash_class == "panic" &&
+         (crash.basis.find("log") == crash.basis.npos || !crash.unread.empty());
+}
+
+/// Not whom the crash is about but who reported it: all that is left of a stack that could not be followed.
+bool is_messenger(std::string_view function) {
+  // Handlers of exceptions (arch/x86/kernel/traps.c, arch/x86/mm/fault.c).
+  constexpr std::array<std::string_view, 4> kHandlers = {"do_trap", "do_error_trap", "handle_bug",
+                                                         "handle_stack_overflow"};
+  const auto classes = function_classes();
+  return function.empty() || function.starts_with("exc_") || function.starts_with("asm_exc_") ||
+         std::find(kHandlers.begin(), kHandlers.end(), function) != kHandlers.end() || frame_role(function) ||
+         std::any_of(classes.begin(), classes.end(),
+                     [&](const FunctionClass& known) { return known.function == function; });
+}
+
+/// The cause by a rule, with its variant.
+std::string rule_cause(const RuleInfo& rule, const Finding& finding) {
+  const std::string variant = rule.signature.variant.empty() ? "" : value_of(finding, rule.signature.variant);
+  return variant.empty() ? rule.id : fmt::format("{}/{}", rule.id, variant);
+}
+
 std::string stack_cause(std::string_view function, std::string_view title) {
   return function.empty() ? fmt::format("title:{}", title) : fmt::format("stack:{}", function);
 }
@@ -225,8 +278,12 @@ Signature sign(const CrashState& crash, std::span<const Finding> findings, std::
                std::span<const ConsoleReport> reports, std::string_view vendor) {
   Signature signature;
   signature.crash_class = crash.crash_class;
-  const std::string function = key_function(crash.crash_class, normalised_function(crash.function));
   const ConsoleReport* report = report_of(crash, reports);
+  // The kernel's own report was made while everything could be read.
+  const bool by_report = report && report->kind == crash.crash_class && !report->function.empty() &&
+                         report->corrupted.empty() && is_messenger(crash.function);
+  const std::string function =
+      key_function(crash.crash_class, by_report ? report->function : normalised_function(crash.function));
   const Finding* finding = leading(crash, findings);
   const RuleInfo* rule = finding ? rule_of(*finding, rules) : nullptr;
   signature.why.push_back(fmt::format("class {}{}", crash.crash_class,
@@ -234,9 +291,8 @@ Signature sign(const CrashState& crash, std::span<const Finding> findings, std::
   const std::string fallback_title = report ? report->title : crash.reason;
   if (rule) {
     const RuleSignature& key = rule->signature;
-    const std::string variant = key.variant.empty() ? "" : value_of(*finding, key.variant);
-    signature.cause = variant.empty() ? rule->id : fmt::format("{}/{}", rule->id, variant);
-    signature.partial = variant == kUnknown;
+    signature.cause = rule_cause(*rule, *finding);
+    signature.partial = signature.cause.ends_with(kUnknown);
     signature.title = rule->title;
     for (const std::string& name : key.facts)
       signature.facts.push_back(name + "=" + value_of(*finding, name));
@@ -257,24 +313,39 @@ Signature sign(const CrashState& crash, std::span<const Finding> findings, std::
         crash.crash_class == "none" ? "nothing crashed, and no rule found a defect at work"
         : function.empty()          ? "no function to blame: the title is the cause"
                            : fmt::format("cause {}: no rule explains the crash; the function to blame is "
-                                         "where it hit",
-                                         signature.cause));
+                                         "where it hit{}",
+                                         signature.cause, by_report ? ", by the log" : ""));
+    std::vector<std::string> causes;
+    for (const Finding* open : open_causes(crash, findings)) {
+      const RuleInfo* candidate = rule_of(*open, rules);
+      if (!candidate) continue;
+      causes.push_back(rule_cause(*candidate, *open));
+      signature.why.push_back(
+          fmt::format("partial: {} may be the cause, which could not all be read", causes.back()));
+    }
+    if (!causes.empty()) {
+      signature.partial = true;
+      causes.push_back(signature.cause);
+      signature.cause = fmt::format("{}", fmt::join(causes, kOr));
+    }
   } else {
     signature.cause = stack_cause(kUnknown, {});
     signature.title = fmt::format("{} at an unknown place", crash.crash_class);
     signature.partial = true;
     signature.why.push_back("partial: neither a rule nor the stack nor the log says who is to blame");
   }
+  if (is_class_open(crash)) {
+    signature.facts.push_back(std::string(kOpenClass));
+    signature.why.push_back("partial: without the log the class of the crash is not known");
+  }
   finish(&signature);
   if (rule && !signature.facts.empty()) relate(&signature, "rule", signature.crash_class, signature.cause);
   if (crash.crash_class != "none" && !function.empty())
     relate(&signature, "function", crash.crash_class, stack_cause(function, {}));
-  // A defect that may have struck here and could not all be read: the bucket that it would be in.
-  for (const Finding& other : findings) {
-    const RuleInfo* candidate = rule_of(other, rules);
-    if (!rule && candidate && other.verdict == Verdict::kUndetermined && other.stage >= Stage::kFired)
+  // A defect that may have struck here: the bucket that it would be in.
+  for (const Finding* open : open_causes(crash, findings))
+    if (const RuleInfo* candidate = rule ? nullptr : rule_of(*open, rules))
       relate(&signature, "rule", signature.crash_class, candidate->id);
-  }
   add_chain(&signature, chain_of(crash));
   if (report) {
     const Signature by_text = sign(*report);
@@ -300,14 +371,25 @@ void identify(Signature* signature) {
 }
 
 bool compatible(const Signature& partial, const Signature& complete) {
-  if (partial.crash_class != complete.crash_class || partial.schema != complete.schema) return false;
+  std::vector<std::string> facts = partial.facts;
+  const bool any_class = std::erase(facts, kOpenClass) > 0;
+  if (partial.schema != complete.schema || (!any_class && partial.crash_class != complete.crash_class))
+    return false;
   const auto same = [](std::string_view known, std::string_view other) {
     if (known == other) return true;
     return known.ends_with(kUnknown) && other.starts_with(known.substr(0, known.size() - 1));
   };
-  if (!same(partial.cause, complete.cause)) return false;
-  return std::equal(partial.facts.begin(), partial.facts.end(), complete.facts.begin(), complete.facts.end(),
-                    same);
+  const std::string_view causes = partial.cause;
+  if (causes.find(kOr) == causes.npos)
+    return same(causes, complete.cause) &&
+           std::equal(facts.begin(), facts.end(), complete.facts.begin(), complete.facts.end(), same);
+  // Of several causes the facts are not known.
+  for (size_t begin = 0; begin <= causes.size();) {
+    const size_t end = std::min(causes.find(kOr, begin), causes.size());
+    if (same(causes.substr(begin, end - begin), complete.cause)) return true;
+    begin = end + kOr.size();
+  }
+  return false;
 }
 
 }  // namespace perfcore

@@ -149,5 +149,32 @@ TEST(Signature, VendorsAndInliningAreNoOtherBug) {
   EXPECT_NE(sign(one).id, sign(other).id);
 }
 
+/// A signature that was not made from a crash.
+Signature made(std::string crash_class, std::string cause, std::vector<std::string> facts) {
+  Signature signature;
+  signature.crash_class = std::move(crash_class);
+  signature.cause = std::move(cause);
+  signature.facts = std::move(facts);
+  identify(&signature);
+  return signature;
+}
+
+TEST(Signature, OfSeveralCausesFitsEachOfThem) {
+  const Signature open = made("null-deref", "rule-a|rule-b/?|stack:foo", {});
+  EXPECT_TRUE(compatible(open, made("null-deref", "rule-a", {"generation=G1"})));
+  EXPECT_TRUE(compatible(open, made("null-deref", "rule-b/second", {})));
+  EXPECT_TRUE(compatible(open, made("null-deref", "stack:foo", {})));
+  EXPECT_FALSE(compatible(open, made("null-deref", "stack:fo", {})));
+  EXPECT_FALSE(compatible(open, made("null-deref", "rule-c", {})));
+  EXPECT_FALSE(compatible(open, made("gpf", "stack:foo", {})));
+}
+
+TEST(Signature, OfAnOpenClassFitsAnyClass) {
+  const Signature open = made("panic", "rule-a", {"class=?", "generation=G1"});
+  EXPECT_TRUE(open.partial);
+  EXPECT_TRUE(compatible(open, made("null-deref", "rule-a", {"generation=G1"})));
+  EXPECT_FALSE(compatible(open, made("null-deref", "rule-a", {"generation=G2"})));
+}
+
 }  // namespace
 }  // namespace perfcore

@@ -33,9 +33,13 @@ struct Signature {
   int schema = kSignatureSchema;
   std::string id;           ///< "pc1-" and 16 characters of base32; with "~partial" when a fact is unknown
   std::string crash_class;  ///< of kCrashClasses
-  std::string cause;        ///< "perf-aux-poll-hang/A'", "stack:ext4_readdir", "title:..." without a function
-  std::vector<std::string> facts;  ///< "name=value", sorted; the value is "?" where it could not be read
-  bool partial = false;            ///< a fact is "?", or the text that it comes from is damaged
+  /// "perf-aux-poll-hang/A'", "stack:ext4_readdir", "title:..." without a function. Where a rule may explain
+  /// the crash and not all of it could be read, both: "perf-x86-null-events|stack:x86_pmu_handle_irq".
+  std::string cause;
+  /// "name=value", sorted; the value is "?" where it could not be read. "class=?": only that the kernel
+  /// panicked is known.
+  std::vector<std::string> facts;
+  bool partial = false;  ///< a fact is "?", the cause is one of several, or the text it comes from is damaged
   std::string title;               ///< for people; not hashed
   std::vector<RelatedSignature> related;
   std::map<std::string, std::string>
