@@ -10,6 +10,7 @@
 #include <set>
 
 #include "crash/frame_roles.h"
+#include "crash/report_title.h"
 
 namespace perfcore {
 namespace {
@@ -222,6 +223,13 @@ std::string rule_cause(const RuleInfo& rule, const Finding& finding) {
   return variant.empty() ? rule.id : fmt::format("{}/{}", rule.id, variant);
 }
 
+/// As dumps name it: a title has "read" for ksys_read() and __do_sys_read().
+std::string guilty_function(const ConsoleReport& report) {
+  for (const ConsoleFrame& frame : report.frames)
+    if (title_function(frame.function) == report.function) return normalised_function(frame.function);
+  return report.function;
+}
+
 std::string stack_cause(std::string_view function, std::string_view title) {
   return function.empty() ? fmt::format("title:{}", title) : fmt::format("stack:{}", function);
 }
@@ -248,7 +256,8 @@ Signature sign(const ConsoleReport& report) {
   Signature signature;
   signature.crash_class = key_class(report);
   signature.title = report.title;
-  const std::string function = key_function(signature.crash_class, report.function);
+  const std::string guilty = guilty_function(report);
+  const std::string function = key_function(signature.crash_class, guilty);
   signature.cause = stack_cause(function, report.title);
   signature.partial = !report.corrupted.empty();
   finish(&signature);
@@ -263,10 +272,10 @@ Signature sign(const ConsoleReport& report) {
                               ? "no function to blame: the title is the cause"
                               : fmt::format("cause {}: the function to blame by the trace{}", signature.cause,
                                             chain.empty() ? "" : " (" + signature.facets["frames"] + ")"));
-  if (function != report.function)
+  if (function != guilty)
     signature.why.push_back(
         fmt::format("{}() counts as {}(): which of them it hits depends on the vendor and on inlining",
-                    report.function, function));
+                    guilty, function));
   if (signature.partial) signature.why.push_back("partial: " + report.corrupted);
   signature.why.push_back(
       "Another class or another guilty function makes another bucket; callers, offsets, CPU, task, "

@@ -3,6 +3,7 @@
 #include <deque>
 
 #include "crash/console_line.h"
+#include "crash/report_rules.h"
 #include "crash/report_text.h"
 #include "perfcore/report.h"
 
@@ -95,7 +96,7 @@ class ConsoleParser::Impl {
     }
     for (Open& notice : notices_) {
       // The NMI of a virtual machine takes too long every now and then.
-      if (kind_of(*notice.headline.rule) == "nmi-storm" && notice.repeated < kStorm) continue;
+      if (notice.headline.rule->kind == "nmi-storm" && notice.repeated < kStorm) continue;
       close(notice);
       sink_(std::move(notice.report));
     }
@@ -168,7 +169,7 @@ void ConsoleParser::Impl::append(Open& open, const ConsoleLine& line, uint64_t e
 bool ConsoleParser::Impl::continues(const Open& open, const ReportHeadline& headline) {
   const std::vector<std::string>& lines = open.report.lines;
   return lines.size() == open.headline_index + 1 && lines.back().find("[inline]") != std::string::npos &&
-         kind_of(*open.headline.rule) == kind_of(*headline.rule);
+         open.headline.rule->kind == headline.rule->kind;
 }
 
 /// Does this headline belong to the report that is open?
@@ -176,9 +177,9 @@ bool ConsoleParser::Impl::joins(const Open& open, const ReportHeadline& headline
   if (continues(open, headline)) return true;
   const ReportRule& first = *open.headline.rule;
   const ReportRule& next = *headline.rule;
-  const ReportRole role = role_of(next);
+  const ReportRole role = next.role;
   const size_t since = open.report.lines.size() - open.headline_index;
-  switch (role_of(first)) {
+  switch (first.role) {
     case ReportRole::kPrelude:
       if (since <= kPreludeReach) return true;
       break;
@@ -187,16 +188,15 @@ bool ConsoleParser::Impl::joins(const Open& open, const ReportHeadline& headline
       return role == ReportRole::kPanic || role == ReportRole::kDie;
     case ReportRole::kStall:
       // The stack of the stalled CPU follows, whatever it complains about on the way.
-      if (!open.has_trace && (kind_of(first) == kind_of(next) || kind_of(next) == "warning")) return true;
+      if (!open.has_trace && (first.kind == next.kind || next.kind == "warning")) return true;
       break;
     default:
       break;
   }
   // What the same task complains about before its report has a stack: the stack that follows is that of both.
-  if (!open.caller.empty() && !open.has_trace && role_of(first) == ReportRole::kReport &&
-      since <= kPreludeReach)
+  if (!open.caller.empty() && !open.has_trace && first.role == ReportRole::kReport && since <= kPreludeReach)
     return true;
-  if (kind_of(first) == "memory-leak" && kind_of(next) == "memory-leak" && since <= 2) return true;
+  if (first.kind == "memory-leak" && next.kind == "memory-leak" && since <= 2) return true;
   return role == ReportRole::kPanic || (role == ReportRole::kDie && !open.has_rip && !open.has_trace);
 }
 
@@ -238,7 +238,7 @@ void ConsoleParser::Impl::line(std::string_view raw, uint64_t begin, uint64_t en
   else if (stripped.stamped)
     running_ = true;
   if (boots && !unexpected) return;
-  if (headline && role_of(*headline->rule) == ReportRole::kNotice) {
+  if (headline && headline->rule->role == ReportRole::kNotice) {
     const auto known = std::find_if(notices_.begin(), notices_.end(), [&](const Open& notice) {
       return notice.headline.rule == headline->rule;
     });
@@ -257,8 +257,7 @@ void ConsoleParser::Impl::line(std::string_view raw, uint64_t begin, uint64_t en
     // NMI backtraces of other CPUs, which a stall's report asks for.
     if (!open_.empty() && !stripped.caller.empty() && stripped.text.starts_with("NMI backtrace for cpu")) {
       for (Open& stall : open_)
-        if (!stall.done && role_of(*stall.headline.rule) == ReportRole::kStall &&
-            stall.others.size() < 1024) {
+        if (!stall.done && stall.headline.rule->role == ReportRole::kStall && stall.others.size() < 1024) {
           stall.others.emplace_back(stripped.caller);
           append(stall, stripped, end);
           return;

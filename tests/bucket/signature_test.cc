@@ -125,6 +125,17 @@ TEST(Signature, SuffixesOfCompilersAreNoOtherBug) {
   EXPECT_NE(sign(report).id, sign(other).id);
 }
 
+// A title has "toy" for __do_sys_toy(), a dump has the name of the system call.
+TEST(Signature, ASystemCallIsOneUnderAllItsNames) {
+  const std::string head = "BUG: kernel NULL pointer dereference, address: 0\nRIP: 0010:";
+  const auto one = parse_console(head + "__do_sys_toy+0x1/0x2\nCall Trace:\n do_syscall_64+0x1/0x2\n");
+  const auto other = parse_console(head + "__x64_sys_toy+0x1/0x2\nCall Trace:\n do_syscall_64+0x1/0x2\n");
+  ASSERT_EQ(one.size(), 1u);
+  ASSERT_EQ(other.size(), 1u);
+  EXPECT_EQ(one.front().function, "toy");
+  EXPECT_EQ(sign(one.front()).id, sign(other.front()).id);
+}
+
 TEST(Signature, ANullPointerIsOneWithAndWithoutKasan) {
   ConsoleReport plain;
   plain.kind = "null-deref";
