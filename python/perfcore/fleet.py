@@ -244,7 +244,7 @@ def run(client: Any, files: Sequence[str], tool: Tool, summary: Summary, *, retr
     A task that fails, or whose worker dies, runs again on any worker, at most `retries` times. `each` is called in this
     thread, at least once a second. Raises FleetError.
     """
-    killed = importlib.import_module("distributed").KilledWorker
+    distributed = importlib.import_module("distributed")
     ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
     given: Dict[Any, Tuple[List[str], int]] = {}
     given_up_in_a_row = 0
@@ -273,13 +273,18 @@ def run(client: Any, files: Sequence[str], tool: Tool, summary: Summary, *, retr
             continue
         part, attempt = given.pop(future)
         try:
-            summary.add(future.result())
+            summary.add(future.result(timeout=1))
             given_up_in_a_row = 0
+            continue
+        except distributed.TimeoutError:
+            # Its worker died before it handed the result over, and the task has to run again. Meanwhile workers are replaced.
+            given[future] = (part, attempt)
+            future.add_done_callback(ended.put)
             continue
         except concurrent.futures.CancelledError:
             raise FleetError(EXIT_INTERNAL, "the connection to the scheduler was lost; what was done is stored, and the same "
                              "command goes on from there") from None
-        except killed as error:
+        except distributed.KilledWorker as error:
             # Dask itself ran it again after the first deaths (distributed.scheduler.allowed-failures).
             why, pause = f"its workers died: {error}", 0
         except Exception as error:  # whatever the task raised
