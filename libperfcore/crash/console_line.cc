@@ -263,9 +263,10 @@ std::optional<FrameLine> parse_frame_line(std::string_view text) {
 
 std::optional<FrameLine> parse_rip_line(std::string_view text) {
   text = trim_front(text);
-  // "EIP: foo+0x1/0x2 SS:ESP" and "EIP is at foo+0x1/0x2" on 32-bit machines, "pc : foo+0x1/0x2" on others.
+  // "EIP: foo+0x1/0x2 SS:ESP" and "EIP is at foo+0x1/0x2" on 32-bit machines, "pc : foo+0x1/0x2" and "epc :
+  // ..." on others.
   if (accept(text, "EIP is at ") || accept(text, "PC is at ") || accept(text, "pc : ") ||
-      accept(text, "IP: ") || accept(text, "NIP ")) {
+      accept(text, "epc : ") || accept(text, "IP: ") || accept(text, "NIP ")) {
     skip_addresses(text);
   } else if (accept(text, "RIP: ") || accept(text, "RIP  ") || accept(text, "RIP ") ||
              accept(text, "EIP: ")) {

@@ -97,7 +97,7 @@ constexpr ReportRule kRules[] = {
     {"int3: ", "", Role::kFault, "int3", kDoS, "int3 in $F"},
     {"stack segment: ", "", Role::kFault, "stack-segment", kDoS, "stack segment fault in $F"},
     {"PANIC: double fault", "", Role::kFault, "double-fault", kDoS, "PANIC: double fault in $F", kPlace},
-    {"double fault: ", "", Role::kFault, "double-fault", kDoS, "PANIC: double fault in $F", kPlace},
+    {"double fault: ", "[#", Role::kDie, "double-fault", kDoS, "PANIC: double fault in $F", kPlace},
     {"BUG: ", "stack guard page was hit", Role::kFault, "double-fault", "", kOverrun, kInterrupted, kOverflow,
      "stack-guard"},
     {"stack guard page: ", "", Role::kDie, "double-fault", "", kOverrun, kInterrupted, kOverflow,

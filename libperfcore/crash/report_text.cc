@@ -242,7 +242,8 @@ void blame(Draft& r, const Source& source, Text topic) {
                                        : blamed_function(functions, topic);
   };
   r.function = pick(along(r, source.way));
-  if ((r.function.empty() || r.mixed) && !is_empty(source.otherwise)) {
+  const bool doubtful = r.mixed && source.way.marks[0] != Mark::kNone;
+  if ((r.function.empty() || doubtful) && !is_empty(source.otherwise)) {
     r.mixed = false;
     r.function = pick(along(r, source.otherwise));
   }

@@ -53,7 +53,8 @@ const Form kForms[] = {
      "invalid opcode: 0000 [#1] PREEMPT SMP\n$CRIP: 0010:skb_toy+0x1/0x20\nCall Trace:\n "
      "toy_open+0x1/0x20\n"},
     {"DoubleFault", "double-fault", "PANIC: double fault in toy_deep",
-     "PANIC: double fault, error_code: 0x0\n$CRIP: 0010:toy_deep+0x1/0x20\nCall Trace:\n "
+     "traps: PANIC: double fault, error_code: 0x0\nOops: double fault: 0000 [#1] PREEMPT SMP\n$CRIP: "
+     "0010:toy_deep+0x1/0x20\nCall Trace:\n "
      "toy_open+0x1/0x20\n"},
     // Endless recursion: the innermost functions are random.
     {"GuardPage", "double-fault", "BUG: stack guard page was hit in toy_ioctl",
