@@ -12,6 +12,7 @@
 #include "analyzers/knowledge.h"
 #include "analyzers/pmu_evidence.h"
 #include "analyzers/registry.h"
+#include "analyzers/text_finding.h"
 #include "perfcore/code.h"
 #include "perfcore/ibs.h"
 #include "perfcore/members.h"
@@ -556,6 +557,19 @@ RuleKnowledge knowledge() {
   return known;
 }
 
+std::optional<Finding> of_text(const ConsoleReport& report) {
+  const TextSymptom symptom = {{{.classes = {"null-deref", "gpf", "page-fault", "kasan", "warning"},
+                                 .functions = {},
+                                 .stack_all = {"perf_ibs_handle_irq", "perf_ibs_start"},
+                                 .stack_any = {},
+                                 .log_any = {}}},
+                               {},
+                               "an NMI of IBS came while perf_ibs_start() was at work, the window of this "
+                               "race, and the kernel died in it; "
+                               "a vmcore would tell"};
+  return text_finding(report, symptom, references_of(commits()));
+}
+
 }  // namespace
 
 RuleInfo amd_ibs_add_nmi_race_rule() {
@@ -564,7 +578,8 @@ RuleInfo amd_ibs_add_nmi_race_rule() {
           {{"struct perf_event"}, {}},
           [](Diagnosis& diagnosis) { return IbsRace(diagnosis).run(); },
           knowledge,
-          {.variant = "kind"}};
+          {.variant = "kind"},
+          of_text};
 }
 
 }  // namespace perfcore

@@ -243,7 +243,7 @@ std::vector<KnownCause> known_causes(Diagnosis& diagnosis, std::span<const Catal
   return causes;
 }
 
-std::vector<KnownCause> known_causes(const ConsoleReport& report) {
+bool matches(const CrashSignature& signature, const ConsoleReport& report, std::string* why) {
   CrashState crash;
   crash.crash_class = report.kind;
   crash.function = report.function;
@@ -256,12 +256,17 @@ std::vector<KnownCause> known_causes(const ConsoleReport& report) {
   crash.stack.method = "orc";
   crash.stack.reached_end = true;
   KernelLog log;
-  for (const std::string& line : report.lines) log.records.emplace_back().text = line;
+  if (!signature.log_any.empty())
+    for (const std::string& line : report.lines) log.records.emplace_back().text = line;
+  return matches(signature, crash, log, why).is(true);
+}
+
+std::vector<KnownCause> known_causes(const ConsoleReport& report) {
   std::vector<KnownCause> causes;
   for (const CatalogueEntry& entry : catalogue()) {
     for (const CrashSignature& signature : entry.match) {
       KnownCause cause;
-      if (!signature.names_code() || !matches(signature, crash, log, &cause.why).is(true)) continue;
+      if (!signature.names_code() || !matches(signature, report, &cause.why)) continue;
       cause.entry = &entry;
       const bool by_memory = std::any_of(entry.checks.begin(), entry.checks.end(),
                                          [](const StateCheck& check) { return check.required; });

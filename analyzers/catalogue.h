@@ -98,6 +98,10 @@ RuleKnowledge knowledge_of(const CatalogueEntry& entry);
 Reading<bool> matches(const CrashSignature& signature, const CrashState& crash, const KernelLog& log,
                       std::string* why);
 
+/// The same for a report of console text. Frames that the kernel was not sure of are not in a report, so that
+/// a stack which does not hold a function does not match.
+bool matches(const CrashSignature& signature, const ConsoleReport& report, std::string* why);
+
 /// An entry whose symptom is that of this crash.
 struct KnownCause {
   const CatalogueEntry* entry = nullptr;
@@ -115,8 +119,7 @@ std::vector<KnownCause> known_causes(Diagnosis& diagnosis, std::span<const Catal
                                      std::span<const Finding> findings);
 
 /// The same for a report of console text, where no check of memory can be made: entries that rest on one are
-/// left out. Unreliable frames are not in a report, so that a stack which does not hold a function leaves the
-/// entry out, too.
+/// left out.
 std::vector<KnownCause> known_causes(const ConsoleReport& report);
 
 }  // namespace perfcore

@@ -16,6 +16,7 @@
 #include "analyzers/pmu_evidence.h"
 #include "analyzers/registry.h"
 #include "analyzers/releases.h"
+#include "analyzers/text_finding.h"
 
 namespace perfcore {
 namespace {
@@ -853,6 +854,23 @@ RuleKnowledge knowledge() {
   return known;
 }
 
+/// Where the PMI handlers follow events[] first, by vendor and by what the compiler inlined.
+std::optional<Finding> of_text(const ConsoleReport& report) {
+  const TextSymptom symptom = {
+      {{.classes = {"null-deref", "gpf"},
+        .functions = {"x86_perf_event_update", "x86_pmu_handle_irq", "amd_pmu_handle_irq",
+                      "amd_pmu_v2_handle_irq", "intel_pmu_handle_irq", "handle_pmi_common",
+                      "intel_pmu_save_and_restart", "x86_perf_event_set_period"},
+        .stack_all = {},
+        .stack_any = {"perf_event_nmi_handler", "amd_pmu_handle_irq", "amd_pmu_v2_handle_irq",
+                      "intel_pmu_handle_irq", "x86_pmu_handle_irq"},
+        .log_any = {}}},
+      kAffected,
+      "the kernel died in the PMI handler, on an event pointer, as it does of CVE-2026-23435; a vmcore would "
+      "tell"};
+  return text_finding(report, symptom, references_of(commits()));
+}
+
 }  // namespace
 
 RuleInfo x86_null_events_rule() {
@@ -861,7 +879,8 @@ RuleInfo x86_null_events_rule() {
           {{"struct cpu_hw_events", "struct perf_event"}, {"cpu_hw_events"}},
           [](Diagnosis& diagnosis) { return NullEvents(diagnosis).run(); },
           knowledge,
-          {.facts = {"generation"}, .facets = {"driver", "handler"}}};
+          {.facts = {"generation"}, .facets = {"driver", "handler"}},
+          of_text};
 }
 
 }  // namespace perfcore

@@ -52,6 +52,20 @@ const Finding* leading(const TriageReport& report) {
   return report.root_cause();
 }
 
+void store_findings(std::span<const Finding> findings, CrashRecord* crash) {
+  for (const Finding& finding : findings) {
+    StoredFinding stored{finding.rule,
+                         finding.title,
+                         std::string(to_string(finding.verdict)),
+                         std::string(to_string(finding.stage)),
+                         finding.cause_of_crash,
+                         finding.score,
+                         {}};
+    for (const auto& [name, value] : finding.facts) stored.facts[name] = text_of(value);
+    crash->findings.push_back(std::move(stored));
+  }
+}
+
 }  // namespace
 
 CrashRecord make_crash_record(const TriageReport& report, Kernel& kernel, const KernelLog& log) {
@@ -78,17 +92,7 @@ CrashRecord make_crash_record(const TriageReport& report, Kernel& kernel, const 
     crash.story = {crash.summary};
     if (report.crash.fault) crash.story.push_back(report.crash.fault->sentence);
   }
-  for (const Finding& finding : report.findings) {
-    StoredFinding stored{finding.rule,
-                         finding.title,
-                         std::string(to_string(finding.verdict)),
-                         std::string(to_string(finding.stage)),
-                         finding.cause_of_crash,
-                         finding.score,
-                         {}};
-    for (const auto& [name, value] : finding.facts) stored.facts[name] = text_of(value);
-    crash.findings.push_back(std::move(stored));
-  }
+  store_findings(report.findings, &crash);
   for (const Frame& frame : report.crash.stack.frames)
     if (frame.reliable && !frame.function.empty()) crash.frames.push_back({frame.function, frame.module});
   if (report.counters) crash.pmu_map = to_json(*report.counters);
@@ -112,6 +116,7 @@ CrashRecord make_crash_record(std::span<const TextReport> reports, std::string p
   crash.path = std::move(path);
   crash.summary = first.report.title;
   crash.story = {first.report.headline};
+  store_findings(first.findings, &crash);
   for (const ConsoleFrame& frame : first.report.frames)
     crash.frames.push_back({frame.function, frame.module});
   crash.answer = to_json_line(Json(crash.path).dump(-1, ' ', false, Json::error_handler_t::replace), reports);

@@ -215,6 +215,8 @@ Json to_json_value(const TextReport& text_report) {
   for (const ConsoleFrame& frame : report.frames) frames.push_back(frame.function);
   Json known = Json::array();
   for (const KnownCause& cause : text_report.known) known.push_back(to_json_value(cause));
+  Json findings = Json::array();
+  for (const Finding& finding : text_report.findings) findings.push_back(to_json_value(finding));
   Json json = {{"title", report.title},
                {"alt_titles", report.alt_titles},
                {"kind", report.kind},
@@ -234,7 +236,7 @@ Json to_json_value(const TextReport& text_report) {
                {"signature", text_report.signature.id},
                {"bucket", to_json_value(text_report.signature)},
                {"kcsan", text_report.race ? to_json_value(*text_report.race) : Json(nullptr)},
-               {"findings", Json::array()},
+               {"findings", std::move(findings)},
                {"known", std::move(known)}};
   return json;
 }

@@ -269,6 +269,7 @@ CheckReport make_check_report(Diagnosis& diagnosis);
 struct TextReport {
   ConsoleReport report;
   std::optional<JudgedRace> race;  ///< of a KCSAN report
+  std::vector<Finding> findings;   ///< of the rules whose symptom this is; text decides none of them
   std::vector<KnownCause> known;   ///< entries of the catalogue with this symptom
   Signature signature;             ///< of the bucket that this report belongs to
   bool explain = false;            ///< say why this bucket

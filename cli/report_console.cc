@@ -7,6 +7,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "analyzers/registry.h"
+#include "analyzers/text_finding.h"
 #include "commands.h"
 #include "exit_codes.h"
 #include "guard.h"
@@ -155,8 +157,10 @@ void report_batch(Session& session, const std::string& path) {
 TextReport make_text_report(ConsoleReport report) {
   TextReport result;
   if (report.kcsan) result.race = JudgedRace{*report.kcsan, classify(*report.kcsan)};
+  result.findings = text_findings(report, all_rules());
   result.known = known_causes(report);
   result.signature = sign(report);
+  for (const Finding& finding : result.findings) relate_to_rule(&result.signature, finding.rule);
   // The text was read; of many reports it would be all that fills the memory.
   report.lines = {};
   result.report = std::move(report);

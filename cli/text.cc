@@ -793,6 +793,15 @@ void render(TextWriter& out, const TextReport& text_report) {
   }
   if (report.frames.size() > kShown)
     out.field("", fmt::format("... and {} more (--format json)", report.frames.size() - kShown), kLabel, 4);
+  for (const Finding& finding : text_report.findings) {
+    out.field("suspect",
+              Text{{finding.rule, Style::kStrong},
+                   {": "},
+                   {fmt::format("{}: ", to_string(finding.verdict)), style_of(finding.verdict)},
+                   {finding.summary + ".", Style::kPlain}},
+              kLabel, 4);
+    for (const std::string& remedy : finding.remedy) out.field("", remedy, kLabel, 4);
+  }
   for (const KnownCause& cause : text_report.known)
     out.field("known",
               Text{{fmt::format("{} ", cause.entry->id), Style::kStrong},

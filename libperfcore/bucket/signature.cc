@@ -374,6 +374,10 @@ Signature sign(const CrashState& crash, std::span<const Finding> findings, std::
   return signature;
 }
 
+void relate_to_rule(Signature* signature, const std::string& rule) {
+  relate(signature, "rule", signature->crash_class, rule);
+}
+
 void identify(Signature* signature) {
   signature->schema = kSignatureSchema;
   finish(signature);

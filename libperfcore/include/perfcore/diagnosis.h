@@ -213,6 +213,8 @@ struct RuleSignature {
   std::vector<std::string> facets = {};  ///< kept and shown with the bucket, not in the key
 };
 
+struct ConsoleReport;
+
 struct RuleInfo {
   std::string id;  ///< "perf-x86-null-events"
   std::string title;
@@ -220,6 +222,8 @@ struct RuleInfo {
   std::function<Finding(Diagnosis&)> run;
   std::function<RuleKnowledge()> knowledge = {};
   RuleSignature signature = {};
+  /// What can be said of a crash of which there is only text: an undetermined finding, or nothing.
+  std::function<std::optional<Finding>(const ConsoleReport&)> of_text = {};
 };
 
 /// Runs each rule; one that throws becomes an undetermined finding that says so and stops nothing else.

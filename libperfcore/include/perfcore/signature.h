@@ -57,6 +57,9 @@ Signature sign(const CrashState& crash, std::span<const Finding> findings, std::
 /// The signature of a crash of which there is only text.
 Signature sign(const ConsoleReport& report);
 
+/// Adds the id of the bucket that a crash of this rule would be in, where text can only suspect it.
+void relate_to_rule(Signature* signature, const std::string& rule);
+
 /// Gives a signature with class, cause and facts the id and schema of this version: for those that were
 /// stored.
 void identify(Signature* signature);
