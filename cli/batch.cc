@@ -66,6 +66,7 @@ struct Worker {
 struct Summary {
   size_t found = 0, skipped = 0, done = 0, empty = 0, failed = 0, crashes = 0, known = 0;
   std::vector<std::pair<std::string, std::string>> failures;  ///< the first ones
+  std::map<std::string, std::string> titles;                  ///< of new and grown buckets
   std::map<std::string, size_t> new_buckets, grown_buckets;   ///< bucket -> new crashes of this run
   double seconds = 0;
 };
@@ -266,6 +267,8 @@ class Batch {
     std::string words = worker.last_words;
     while (!words.empty() && words.back() == '\n') words.pop_back();
     if (words.starts_with("perfcore: ")) words.erase(0, 10);
+    // The summary names the file.
+    if (words.starts_with(worker.input.file.path + ": ")) words.erase(0, worker.input.file.path.size() + 2);
     if (!words.empty()) return words;
     if (WIFSIGNALED(status)) return fmt::format("the worker was ended by signal {}", WTERMSIG(status));
     return fmt::format("the worker ended with code {}", WEXITSTATUS(status));
@@ -274,7 +277,8 @@ class Batch {
   void flush() {
     if (crashes_.empty() && inputs_.empty()) return;
     const std::vector<Added> added = store_.add(crashes_, inputs_);
-    for (const Added& one : added) {
+    for (size_t i = 0; i < added.size(); ++i) {
+      const Added& one = added[i];
       ++summary_.crashes;
       if (one.how != Added::How::kNew) {
         ++summary_.known;
@@ -283,6 +287,7 @@ class Batch {
       if (one.new_bucket && !summary_.grown_buckets.contains(one.bucket)) summary_.new_buckets[one.bucket];
       const auto fresh = summary_.new_buckets.find(one.bucket);
       ++(fresh != summary_.new_buckets.end() ? fresh->second : summary_.grown_buckets[one.bucket]);
+      summary_.titles.emplace(one.bucket, crashes_[i].signature.title);
     }
     crashes_.clear();
     inputs_.clear();
@@ -330,16 +335,23 @@ std::string to_text(const Summary& summary, TextWriter out) {
                   "files/s.",
                   summary.done, summary.failed, summary.empty, summary.skipped, summary.seconds,
                   summary.seconds > 0 ? static_cast<double>(worked) / summary.seconds : 0));
-  out.paragraph(fmt::format("{} crashes, of which {} were known.", summary.crashes, summary.known));
+  if (summary.crashes > 0)
+    out.paragraph(fmt::format("{} crashes: {} new, {} in the store already.", summary.crashes,
+                              summary.crashes - summary.known, summary.known));
   const auto list = [&](std::string_view title, const std::map<std::string, size_t>& buckets) {
     if (buckets.empty()) return;
     out.heading(title);
-    for (const auto& [id, count] : buckets) out.line(fmt::format("{}  +{}", id, count), 2);
+    std::vector<std::pair<std::string, size_t>> most_first(buckets.begin(), buckets.end());
+    std::stable_sort(most_first.begin(), most_first.end(),
+                     [](const auto& a, const auto& b) { return a.second > b.second; });
+    for (const auto& [id, count] : most_first)
+      out.line(fmt::format("{:>6}  {}  {}", fmt::format("+{}", count), id, summary.titles.at(id)));
   };
   list("New buckets", summary.new_buckets);
   list("Grown buckets", summary.grown_buckets);
   if (!summary.failures.empty()) out.heading("Failed");
-  for (const auto& [path, why] : summary.failures) out.paragraph(fmt::format("{}: {}", path, why), 2, 2);
+  for (const auto& [path, why] : summary.failures)
+    out.paragraph(why.starts_with(path + " ") ? why : fmt::format("{}: {}", path, why), 2, 2);
   if (summary.failed > summary.failures.size())
     out.paragraph(fmt::format("... and {} more", summary.failed - summary.failures.size()), 2);
   return out.text();
@@ -365,8 +377,10 @@ std::string listed(const std::vector<BatchInput>& inputs, Store& store, const Op
 
 int run_batch(Session& session) {
   const Options& options = session.options();
-  const double jobs = options.jobs > 0 ? options.jobs : static_cast<double>(sysconf(_SC_NPROCESSORS_ONLN));
-  if (jobs < 1 || jobs > kMaxJobs) throw UsageError(fmt::format("--jobs takes 1 to {}", kMaxJobs));
+  const double jobs =
+      std::isnan(options.jobs) ? static_cast<double>(sysconf(_SC_NPROCESSORS_ONLN)) : options.jobs;
+  if (!(jobs >= 1 && jobs <= kMaxJobs) || jobs != std::floor(jobs))
+    throw UsageError(fmt::format("--jobs takes a number from 1 to {}", kMaxJobs));
   // Before anything else: the server has no use for what this process opens.
   ForkServer server(session);
   set_activity("looking for dumps");
@@ -389,7 +403,8 @@ int run_batch(Session& session) {
   }
   session.answer_text(options.json() ? to_json(summary) : to_text(summary, session.text_writer()));
   // Nothing at all could be used: something is wrong with the input as a whole.
-  return summary.failed > 0 && summary.failed == summary.found ? kExitInput : kExitDone;
+  const bool nothing = summary.failed > 0 && summary.failed == summary.found && summary.crashes == 0;
+  return nothing ? kExitInput : kExitDone;
 }
 
 }  // namespace perfcore::cli

@@ -39,34 +39,66 @@ bool looks_like_dump(const std::string& path) {
          text.starts_with("PERFREC");
 }
 
+/// Is this what makedumpfile and kdump-tools call a dump? One that the disk had no room for may be empty or
+/// begin with zeros.
+bool named_like_dump(std::string_view name) {
+  return name == "vmcore" || name == "vmcore-incomplete" || name == "dump-incomplete" ||
+         name.ends_with(".vmcore");
+}
+
 std::optional<BatchInput::Kind> kind_of(const std::string& path, bool named) {
   const std::string name = fs::path(path).filename().string();
   if (name.ends_with(".jsonl")) return BatchInput::Kind::kJsonl;
   if (looks_like_dump(path)) return BatchInput::Kind::kDump;
   const bool text = name.ends_with(".log") || name.ends_with(".txt") || name.find("dmesg") != name.npos;
   if (text) return BatchInput::Kind::kText;
+  // What cannot be read may be a dump: the worker says why it cannot.
+  if (named_like_dump(name) || ::access(path.c_str(), R_OK) != 0) return BatchInput::Kind::kDump;
   // A file that the user named is a dump by intention: why it is none is what the user wants to know.
   return named ? std::optional(BatchInput::Kind::kDump) : std::nullopt;
 }
 
-bool add(const std::string& path, bool named, std::vector<BatchInput>* inputs) {
+BatchInput input_of(BatchInput::Kind kind, const std::string& path, const struct stat& status) {
+  constexpr int64_t kNanoseconds = 1'000'000'000;
+  return {kind,
+          {path, static_cast<int64_t>(status.st_size),
+           status.st_mtim.tv_sec * kNanoseconds + status.st_mtim.tv_nsec, static_cast<int64_t>(status.st_ino),
+           "", ""}};
+}
+
+void add(const std::string& path, bool named, std::vector<BatchInput>* inputs) {
   struct stat status = {};
   if (::stat(path.c_str(), &status) != 0) {
     if (named) throw InputError(fmt::format("{}: {}", path, std::strerror(errno)));
-    return false;
+    return;
   }
   if (!S_ISREG(status.st_mode)) {
     if (named) throw InputError(fmt::format("{}: neither a file nor a directory", path));
-    return false;
+    return;
   }
-  const auto kind = kind_of(path, named);
-  if (!kind) return false;
-  constexpr int64_t kNanoseconds = 1'000'000'000;
-  inputs->push_back({*kind,
-                     {path, static_cast<int64_t>(status.st_size),
-                      status.st_mtim.tv_sec * kNanoseconds + status.st_mtim.tv_nsec,
-                      static_cast<int64_t>(status.st_ino), "", ""}});
-  return true;
+  if (const auto kind = kind_of(path, named)) inputs->push_back(input_of(*kind, path, status));
+}
+
+/// A directory that cannot be listed becomes an input: its worker says why.
+void add_directory(const std::string& top, std::vector<BatchInput>* inputs) {
+  std::vector<std::string> directories = {top};
+  while (!directories.empty()) {
+    const std::string directory = std::move(directories.back());
+    directories.pop_back();
+    std::error_code error;
+    fs::directory_iterator entries(directory, error);
+    for (const fs::directory_iterator end; !error && entries != end; entries.increment(error)) {
+      std::error_code ignored;
+      if (entries->is_directory(ignored) && !entries->is_symlink(ignored))
+        directories.push_back(entries->path().string());
+      else
+        add(entries->path().string(), false, inputs);
+    }
+    if (!error) continue;
+    struct stat status = {};
+    if (::stat(directory.c_str(), &status) == 0)
+      inputs->push_back(input_of(BatchInput::Kind::kDump, directory, status));
+  }
 }
 
 }  // namespace
@@ -79,13 +111,7 @@ std::vector<BatchInput> find_inputs(const std::vector<std::string>& paths) {
       add(path, true, &inputs);
       continue;
     }
-    fs::recursive_directory_iterator entries(path, fs::directory_options::skip_permission_denied, error);
-    if (error) throw InputError(fmt::format("{}: {}", path, error.message()));
-    for (const fs::recursive_directory_iterator end; entries != end; entries.increment(error)) {
-      if (error) break;
-      std::error_code ignored;
-      if (entries->is_regular_file(ignored)) add(entries->path().string(), false, &inputs);
-    }
+    add_directory(path, &inputs);
   }
   std::sort(inputs.begin(), inputs.end(),
             [](const BatchInput& a, const BatchInput& b) { return a.file.path < b.file.path; });

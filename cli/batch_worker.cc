@@ -80,29 +80,34 @@ class TextCrash {
   }};
 };
 
-void work_on_line(int fd, const std::string& path, size_t number, std::string_view line) {
+/// \return false for a line that is no text to work on
+bool work_on_line(int fd, const std::string& path, size_t number, std::string_view line) {
   const nlohmann::json input = nlohmann::json::parse(line.begin(), line.end(), nullptr, false);
-  if (!input.is_object() || !input.contains("text") || !input["text"].is_string()) {
-    fmt::print(stderr, "line {} is not an object with a string \"text\"\n", number);
-    return;
-  }
+  if (!input.is_object() || !input.contains("text") || !input["text"].is_string()) return false;
   std::string id = std::to_string(number);
   if (input.contains("id"))
     id = input["id"].is_string() ? input["id"].get<std::string>() : input["id"].dump();
   TextCrash crash;
   crash.feed(input["text"].get_ref<const std::string&>());
   crash.send_to(fd, fmt::format("{}#{}", path, id));
+  return true;
 }
 
+/// Throws InputError after the last line if there were some that cannot be used.
 void work_on_jsonl(int fd, const std::string& path) {
   std::string line;
-  size_t number = 1;
+  size_t number = 1, lines = 0, unusable = 0;
+  std::string first_unusable;
   bool too_long = false;
   const auto end_line = [&] {
+    std::string why;
+    const bool blank = !too_long && line.find_first_not_of(" \t\r") == line.npos;
+    lines += blank ? 0 : 1;
     if (too_long)
-      fmt::print(stderr, "line {} is longer than {} MiB\n", number, kMaxLine >> 20);
-    else if (!line.empty())
-      work_on_line(fd, path, number, line);
+      why = fmt::format("line {} is longer than {} MiB", number, kMaxLine >> 20);
+    else if (!blank && !work_on_line(fd, path, number, line))
+      why = fmt::format("line {} is not a JSON object with a string \"text\"", number);
+    if (!why.empty() && unusable++ == 0) first_unusable = std::move(why);
     ++number;
     line.clear();
     too_long = false;
@@ -119,6 +124,9 @@ void work_on_jsonl(int fd, const std::string& path) {
     }
   });
   end_line();
+  if (unusable > 0)
+    throw InputError(fmt::format("{} of {} lines cannot be used, the others are in the store: {}{}", unusable,
+                                 lines, first_unusable, unusable > 1 ? ", ..." : ""));
 }
 
 /// \return the exit code

@@ -4,6 +4,7 @@
 /// completion are all made from it.
 #pragma once
 
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,10 +31,10 @@ struct Options {
   bool again = false;
   bool list = false;  ///< of batch
   bool dry_run = false;
-  double jobs = 0;         ///< 0: one per CPU
-  std::string store;       ///< empty: the default one
-  bool compat = false;     ///< of info
-  bool version = false;    ///< without a command
+  double jobs = std::numeric_limits<double>::quiet_NaN();  ///< then one per CPU
+  std::string store;                                       ///< empty: the default one
+  bool compat = false;                                     ///< of info
+  bool version = false;                                    ///< without a command
   std::string man;         ///< without a command: the man page of this command
   std::string completion;  ///< without a command: "bash"
 

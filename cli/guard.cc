@@ -101,6 +101,8 @@ void install_guard(const Limits& limits) {
     const rlimit heap = {limits.heap_bytes, limits.heap_bytes};
     setrlimit(RLIMIT_DATA, &heap);
   }
+  // A limit of file sizes is then an error of write(), which is said in words.
+  signal(SIGXFSZ, SIG_IGN);
   if (limits.cpu_seconds > 0) {
     const double seconds = std::min(limits.cpu_seconds, 1e6);
     time_limit.it_value.tv_sec = static_cast<time_t>(seconds);

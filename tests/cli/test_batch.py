@@ -163,6 +163,29 @@ class Batch(unittest.TestCase):
         self.assertEqual(len(self.batch()["new_buckets"]), 3)
         self.assertEqual(len(self.exported()), 3)
 
+    def test_lines_that_cannot_be_used_are_told(self):
+        good = json.dumps({"id": "a", "text": OOPS.format(function="victim_0")})
+        (self.dumps / "texts.jsonl").write_text(f"broken\n{good}\n\n{{}}\n", encoding="ascii")
+        summary = self.batch()
+        self.assertEqual((summary["crashes"], summary["failed"]), (1, 1))
+        self.assertIn("2 of 3 lines cannot be used", summary["failures"][0]["why"])
+        self.assertIn("line 1 ", summary["failures"][0]["why"])
+
+    def test_what_is_named_as_a_dump_and_is_none_is_told(self):
+        self.logs(1)
+        (self.dumps / "vmcore").touch()
+        (self.dumps / "notes").write_text("not of a crash", encoding="ascii")
+        summary = self.batch()
+        self.assertEqual((summary["found"], summary["done"], summary["failed"]), (2, 1, 1))
+        self.assertIn("is empty (0 bytes)", summary["failures"][0]["why"])
+
+    def test_jobs_that_make_no_sense(self):
+        self.logs(1)
+        for jobs in ("0", "-1", "1.5", "1000"):
+            result = tool.run("batch", "--store", self.store, "--jobs", jobs, self.dumps)
+            self.assertEqual(result.returncode, tool.EXIT_USAGE, jobs)
+            self.assertIn("--jobs takes a number from 1 to 256", result.stderr)
+
     def test_killed_and_resumed(self):
         """20 times, at random moments, over dumps, recordings and logs."""
         number = 0
