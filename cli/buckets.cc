@@ -30,6 +30,7 @@ namespace {
 
 constexpr int64_t kSecondsPerDay = 86400;
 constexpr size_t kShownCrashes = 20;
+constexpr size_t kShownRelated = 20;  // with their titles
 
 std::string iso_time(int64_t time) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(time)));
@@ -205,8 +206,9 @@ void render_cause(TextWriter& out, const StoredBucket& bucket, size_t indent) {
 
 std::string seen(const StoredBucket& bucket) {
   if (!bucket.first_seen) return "at unknown times";
-  return fmt::format("{} to {}", iso_day(*bucket.first_seen / kSecondsPerDay),
-                     iso_day(*bucket.last_seen / kSecondsPerDay));
+  const std::string first = iso_day(*bucket.first_seen / kSecondsPerDay),
+                    last = iso_day(*bucket.last_seen / kSecondsPerDay);
+  return first == last ? first : fmt::format("{} to {}", first, last);
 }
 
 template <typename Map>
@@ -221,7 +223,18 @@ std::string first_keys(const Map& map, size_t most = 4) {
 }
 
 std::string list_text(const std::vector<StoredBucket>& buckets, int64_t today, TextWriter out) {
-  if (buckets.empty()) out.paragraph("The store is empty: perfcore batch PATH... fills it.");
+  if (buckets.empty()) {
+    out.paragraph("The store is empty: perfcore batch PATH... fills it.");
+    return out.text();
+  }
+  int64_t crashes = 0;
+  for (const StoredBucket& bucket : buckets) crashes += bucket.count;
+  out.paragraph(fmt::format("{} crashes in {} buckets, those with most first.{}", crashes, buckets.size(),
+                            today == 0
+                                ? ""
+                                : fmt::format(" +N, -N: so many more or fewer in the week up to {} than "
+                                              "in the week before.",
+                                              iso_day(today))));
   for (const StoredBucket& bucket : buckets) {
     const int64_t trend = trend_of(bucket, today);
     out.line(
@@ -229,9 +242,12 @@ std::string list_text(const std::vector<StoredBucket>& buckets, int64_t today, T
              {trend == 0 ? "      " : fmt::format(" {:<+5}", trend), trend > 0 ? Style::kBad : Style::kGood},
              {fmt::format(" {}  ", bucket.id)},
              {bucket.title, Style::kStrong}});
-    out.paragraph(fmt::format("{}; {}; {} hosts{}", seen(bucket), first_keys(bucket.kernels),
-                              bucket.hosts.size(), bucket.partial ? "; partial" : ""),
-                  13, 2, Style::kFaint);
+    std::vector<std::string> about = {seen(bucket)};
+    if (!bucket.kernels.empty()) about.push_back(first_keys(bucket.kernels));
+    if (!bucket.hosts.empty())
+      about.push_back(bucket.hosts.size() == 1 ? "1 host" : fmt::format("{} hosts", bucket.hosts.size()));
+    if (bucket.partial) about.emplace_back("partial: not all of it could be read");
+    out.paragraph(fmt::format("{}", fmt::join(about, "; ")), 13, 2, Style::kFaint);
     render_cause(out, bucket, 13);
   }
   return out.text();
@@ -239,9 +255,16 @@ std::string list_text(const std::vector<StoredBucket>& buckets, int64_t today, T
 
 StoredBucket one_bucket(Store& store, const std::string& id) {
   std::vector<StoredBucket> found = store.buckets(id);
-  if (found.empty())
-    throw UsageError(fmt::format("there is no bucket {}, or more than one whose id begins so", id));
-  return std::move(found.front());
+  if (!found.empty()) return std::move(found.front());
+  std::vector<std::string> alike;
+  for (const StoredBucket& bucket : store.buckets())
+    if (bucket.id.starts_with(id)) alike.push_back(bucket.id);
+  if (alike.empty())
+    throw UsageError(fmt::format("there is no bucket {} in the store; perfcore buckets list shows them", id));
+  throw UsageError(
+      fmt::format("{} buckets have an id that begins with {}: {}{}", alike.size(), id,
+                  fmt::join(alike.begin(), alike.begin() + std::min<ptrdiff_t>(4, std::ssize(alike)), ", "),
+                  alike.size() > 4 ? ", ..." : ""));
 }
 
 Json to_json_value(const StoredCrash& crash) {
@@ -267,8 +290,8 @@ int run_show_bucket(Session& session, Store& store, const std::string& id) {
   TextWriter out = session.text_writer();
   out.heading(bucket.title, bucket.id);
   out.field("crashes", fmt::format("{}, {}", bucket.count, seen(bucket)), 9, 2);
-  out.field("kernels", first_keys(bucket.kernels), 9, 2);
-  out.field("hosts", fmt::format("{}", fmt::join(bucket.hosts, ", ")), 9, 2);
+  if (!bucket.kernels.empty()) out.field("kernels", first_keys(bucket.kernels), 9, 2);
+  if (!bucket.hosts.empty()) out.field("hosts", fmt::format("{}", fmt::join(bucket.hosts, ", ")), 9, 2);
   out.field("key",
             fmt::format("class {}, cause {}{}", bucket.crash_class, bucket.cause,
                         bucket.partial ? ", partial: not all of it could be read" : ""),
@@ -288,7 +311,13 @@ int run_show_bucket(Session& session, Store& store, const std::string& id) {
   if (crashes.size() > kShownCrashes)
     out.line(fmt::format("... and {} more (perfcore buckets export)", crashes.size() - kShownCrashes), 2);
   if (!bucket.related.empty()) out.heading("Related buckets");
-  for (const std::string& related : bucket.related) out.line(related, 2);
+  for (size_t i = 0; i < bucket.related.size(); ++i) {
+    const auto related = i < kShownRelated ? store.buckets(bucket.related[i]) : std::vector<StoredBucket>();
+    out.line(related.empty() ? bucket.related[i]
+                             : fmt::format("{}  {} ({} crashes)", bucket.related[i], related.front().title,
+                                           related.front().count),
+             2);
+  }
   session.answer_text(out.text());
   return kExitDone;
 }
@@ -377,6 +406,7 @@ int run_dashboard(Session& session, Store& store) {
   if (directory.empty()) throw UsageError("where to? Give a directory by -o");
   std::error_code error;
   std::filesystem::create_directories(directory, error);
+  if (error) throw InputError(fmt::format("{}: not a directory to write to: {}", directory, error.message()));
   std::vector<StoredBucket> buckets = store.buckets();
   sort_buckets(&buckets);
   const std::string path = directory + "/index.html";
@@ -483,22 +513,49 @@ int run_eval(Session& session, Store& store, const std::string& path) {
   const std::map<std::string, std::string> labels = read_labels(path);
   std::map<std::string, std::string> by_identity;
   std::vector<std::pair<std::string, std::string>> placed;
+  std::set<std::string> used;
   size_t partial = 0, other = 0;
+  const auto place = [&](const StoredCrash& crash, const std::string& name, const std::string& label) {
+    used.insert(name);
+    by_identity[crash.identity] = label;
+    placed.emplace_back(crash.bucket, label);
+    partial += crash.bucket.ends_with("~partial") ? 1 : 0;
+    other += crash.rule.empty() ? 1 : 0;
+  };
+  // By the end of their paths, as the store has a path as the batch was given it: counts if only one has it.
+  std::map<std::string, std::vector<StoredCrash>> by_end;
   store.crashes("", [&](StoredCrash&& crash) {
     auto label = labels.find(crash.identity);
     if (label == labels.end()) label = labels.find(crash.path);
     // A line of a JSONL file by its id.
     if (label == labels.end() && crash.path.find('#') != crash.path.npos)
       label = labels.find(crash.path.substr(crash.path.rfind('#') + 1));
-    if (label == labels.end()) return;
-    by_identity[crash.identity] = label->second;
-    placed.emplace_back(crash.bucket, label->second);
-    partial += crash.bucket.ends_with("~partial") ? 1 : 0;
-    other += crash.rule.empty() ? 1 : 0;
+    if (label != labels.end()) return place(crash, label->first, label->second);
+    for (size_t slash = crash.path.find('/'); slash != crash.path.npos;
+         slash = crash.path.find('/', slash + 1)) {
+      label = labels.find(crash.path.substr(slash + 1));
+      if (label == labels.end()) continue;
+      by_end[label->first].push_back(std::move(crash));
+      return;
+    }
   });
+  size_t ambiguous = 0;
+  for (const auto& [name, crashes] : by_end) {
+    if (used.contains(name)) continue;
+    if (crashes.size() == 1)
+      place(crashes.front(), name, labels.at(name));
+    else
+      ++ambiguous;
+  }
+  const size_t missing = labels.size() - used.size() - ambiguous;
   store.set_labels(by_identity);
   if (placed.empty())
-    throw InputError(fmt::format("{}: none of its {} crashes is in the store", path, labels.size()));
+    throw InputError(fmt::format(
+        "{}: none of the {} crashes that it names is in the store{}; names are paths, the ends of paths or "
+        "ids "
+        "of crashes as perfcore buckets export shows them",
+        path, labels.size(),
+        ambiguous == 0 ? "" : fmt::format(" (the names of {} fit more than one crash)", ambiguous)));
   const BucketQuality quality = quality_of(placed);
   const auto all = static_cast<double>(placed.size());
   const double partial_share = static_cast<double>(partial) / all,
@@ -516,6 +573,8 @@ int run_eval(Session& session, Store& store, const std::string& path) {
            {"f1", quality.b_cubed_f1}}},
          {"spray", quality.spray},
          {"glue", quality.glue},
+         {"missing", missing},
+         {"ambiguous", ambiguous},
          {"partial_share", partial_share},
          {"unexplained_share", unexplained}}));
     return kExitDone;
@@ -523,6 +582,13 @@ int run_eval(Session& session, Store& store, const std::string& path) {
   TextWriter out = session.text_writer();
   out.paragraph(fmt::format("{} crashes with {} labels are in {} buckets.", quality.crashes, quality.labels,
                             quality.buckets));
+  if (missing > 0)
+    out.paragraph(
+        fmt::format("{} of {} labels are of crashes that are not in the store, or not under that path.",
+                    missing, labels.size()));
+  if (ambiguous > 0)
+    out.paragraph(
+        fmt::format("{} of {} labels fit more than one crash and were left out.", ambiguous, labels.size()));
   out.field("spray", fmt::format("{:.3f} buckets a label", quality.spray), 10, 2);
   out.field("glue", fmt::format("{:.3f} labels a bucket", quality.glue), 10, 2);
   out.field("pairs",
@@ -550,9 +616,21 @@ int run_buckets(Session& session) {
                                                {"rebucket", 0}, {"eval", 1}, {"dashboard", 0}};
   const auto found = known.find(what);
   if (found == known.end()) throw UsageError(fmt::format("\"{}\" is nothing that buckets knows", what));
+  constexpr std::string_view kTakes[] = {"no argument", "one argument", "two arguments"};
   if (arguments.size() != found->second + 1)
-    throw UsageError(fmt::format("buckets {} takes {} arguments", what, found->second));
+    throw UsageError(fmt::format("buckets {} takes {}", what, kTakes[found->second]));
   set_activity("reading the store");
+  // A name with a slip in it is not to look like a store without crashes. Only the list as JSON makes a
+  // store: a fleet's run asks for it before its first batch, to see whether the store can be used at all.
+  constexpr std::string_view kScheme = "sqlite:";
+  const std::string file =
+      options.store.starts_with(kScheme) ? options.store.substr(kScheme.size()) : options.store;
+  std::error_code error;
+  const bool may_make = what == "list" && options.json();
+  if (!may_make && !file.empty() && file.find("://") == file.npos && !std::filesystem::exists(file, error) &&
+      !error)
+    throw InputError(
+        fmt::format("there is no store {}: perfcore batch --store {} PATH... makes it", file, file));
   const auto store = Store::open(options.store.empty() ? Store::default_url() : options.store);
   if (what == "show") return run_show_bucket(session, *store, arguments[1]);
   if (what == "diff") return run_diff(session, *store, arguments[1], arguments[2]);

@@ -268,6 +268,32 @@ class Batch(unittest.TestCase):
         self.assertEqual(answer["pairwise"]["precision"], 1)
         self.assertAlmostEqual(answer["pairwise"]["recall"], 1 / 3)
 
+    def test_eval_takes_the_ends_of_paths(self):
+        self.logs(2)
+        for name in ("one", "two"):
+            (self.dumps / name).mkdir()
+            (self.dumps / name / "same.log").write_text(OOPS.format(function=name), encoding="ascii")
+        self.batch()
+        labels = self.top / "labels.csv"
+        labels.write_text("000.log,a\n001.log,b\none/same.log,c\nsame.log,d\nnone.log,e\n", encoding="ascii")
+        answer = json.loads(self.buckets("eval", labels, "--format", "json").stdout)
+        self.assertEqual((answer["crashes"], answer["missing"], answer["ambiguous"]), (4, 1, 0))
+        labels.write_text("000.log,a\nsame.log,d\n", encoding="ascii")
+        answer = json.loads(self.buckets("eval", labels, "--format", "json").stdout)
+        self.assertEqual((answer["crashes"], answer["missing"], answer["ambiguous"]), (1, 0, 1))
+
+    def test_no_such_store(self):
+        result = self.buckets("list")
+        self.assertEqual(result.returncode, tool.EXIT_INPUT)
+        self.assertIn("there is no store", result.stderr)
+        self.assertFalse(pathlib.Path(self.store).exists())
+
+    def test_the_beginning_of_an_id(self):
+        self.logs(2)
+        self.batch()
+        self.assertIn("2 buckets have an id that begins with pc1", self.buckets("show", "pc1").stderr)
+        self.assertIn("there is no bucket pc1-none", self.buckets("show", "pc1-none").stderr)
+
 
 if __name__ == "__main__":
     unittest.main()
