@@ -301,17 +301,18 @@ class KdumpContainer : public Container {
   }
 
   std::optional<PageDescriptor> read_descriptor(Part& part, uint64_t index) {
-    if (&part != cached_part_ || index < cached_first_ || index - cached_first_ >= cached_.size()) {
-      cached_.resize(kDescriptorsPerRead);
-      const uint64_t first = index - index % kDescriptorsPerRead;
+    const uint64_t first = index - index % kDescriptorsPerRead;
+    Descriptors& cached = descriptors_[index / kDescriptorsPerRead % descriptors_.size()];
+    if (&part != cached.part || first != cached.first) {
+      cached.list.resize(kDescriptorsPerRead);
       const uint64_t offset = part.descriptors_offset + first * sizeof(PageDescriptor);
-      const size_t got = part.source->read_at(offset, std::as_writable_bytes(std::span(cached_)));
-      cached_.resize(got / sizeof(PageDescriptor));
-      cached_part_ = &part;
-      cached_first_ = first;
-      if (index - first >= cached_.size()) return std::nullopt;
+      const size_t got = part.source->read_at(offset, std::as_writable_bytes(std::span(cached.list)));
+      cached.list.resize(got / sizeof(PageDescriptor));
+      cached.part = &part;
+      cached.first = first;
     }
-    return cached_[index - cached_first_];
+    if (index - first >= cached.list.size()) return std::nullopt;
+    return cached.list[index - first];
   }
 
   /// A page that lies in the file as a whole.
@@ -374,8 +375,7 @@ class KdumpContainer : public Container {
     const bool stored = descriptor.flags == 0;
     const auto raw = stored ? std::span<std::byte>(out) : std::span(compressed_).first(descriptor.size);
     if (stored || descriptor.flags == kCompressedZlib || parts_[location->part].source->has_gaps()) {
-      ByteSource& source = *parts_[location->part].source;
-      if (source.read_at(descriptor.offset, raw) != raw.size())
+      if (!read_stored(*parts_[location->part].source, descriptor.offset, raw))
         return unread(UnreadReason::kBeyondEnd, address,
                       fmt::format("file offset {:#x} is missing", descriptor.offset));
     }
@@ -393,6 +393,23 @@ class KdumpContainer : public Container {
     if (!library_ && library_error_.empty()) library_ = open_kdump_library(library_parts(), library_error_);
     if (!library_) return unread(UnreadReason::kUnsupported, address, library_error_);
     return library_->read_page(address, location->part, location->descriptor_offset, descriptor, out);
+  }
+
+  /// The bytes of a page as the file has them. Pages that lie one after the other, as those of the kernel's
+  /// tables do, are read many at a time.
+  bool read_stored(ByteSource& source, uint64_t offset, std::span<std::byte> raw) {
+    const bool follows = &source == ahead_of_ && offset == ahead_next_;
+    ahead_next_ = offset + raw.size();
+    if (&source != ahead_of_ || offset < ahead_begin_ || ahead_next_ > ahead_begin_ + ahead_size_) {
+      if (&source != ahead_of_) ahead_size_ = 0;
+      ahead_of_ = &source;
+      if (!follows) return source.read_at(offset, raw) == raw.size();
+      ahead_begin_ = offset;
+      ahead_size_ = source.read_at(offset, ahead_);
+      if (ahead_size_ < raw.size()) return source.read_at(offset, raw) == raw.size();
+    }
+    std::memcpy(raw.data(), ahead_.data() + (offset - ahead_begin_), raw.size());
+    return true;
   }
 
   /// Headers without anything that points out of the file.
@@ -425,10 +442,17 @@ class KdumpContainer : public Container {
   PageStore* const pages_;
   std::vector<Part> parts_;  // ascending by page frame
   std::vector<std::pair<uint64_t, uint64_t>> missing_;
-  const Part* cached_part_ = nullptr;
-  uint64_t cached_first_ = 0;
-  std::vector<PageDescriptor> cached_;
+  struct Descriptors {
+    const Part* part = nullptr;
+    uint64_t first = 0;
+    std::vector<PageDescriptor> list;
+  };
+  std::array<Descriptors, 32> descriptors_;  // by number; those of 5440 pages that lie together
   std::array<std::byte, kMaxCompressedSize> compressed_;
+  const ByteSource* ahead_of_ = nullptr;  // whose bytes are in ahead_
+  uint64_t ahead_begin_ = 0, ahead_next_ = 0;
+  size_t ahead_size_ = 0;
+  std::array<std::byte, size_t{32} << 10> ahead_;
   uint64_t page_address_ = UINT64_MAX;     // of page_
   std::array<std::byte, kPageSize> page_;  // the last one of which a part was read
   ZlibDecoder zlib_;

@@ -14,40 +14,38 @@ constexpr uint64_t kBitsPerWord = 64;
 }  // namespace
 
 PageBitmap::PageBitmap(ByteSource& source, uint64_t offset, uint64_t bits)
-    : source_(source),
-      offset_(offset),
-      bits_(bits),
-      block_(kKdumpBlockSize / sizeof(uint64_t)),
-      before_in_block_(block_.size()) {}
+    : source_(source), offset_(offset), bits_(bits) {}
 
 uint64_t PageBitmap::block_count() const {
   return (bits_ + kPagesPerBitmapBlock - 1) / kPagesPerBitmapBlock;
 }
 
-const std::vector<uint64_t>& PageBitmap::block(uint64_t index) {
-  if (index == block_index_) return block_;
-  std::fill(block_.begin(), block_.end(), 0);
-  source_.read_at(offset_ + index * kKdumpBlockSize, std::as_writable_bytes(std::span(block_)));
+const PageBitmap::Block& PageBitmap::block(uint64_t index) {
+  Block& block = blocks_[index % blocks_.size()];
+  if (index == block.index) return block;
+  block.words.assign(kKdumpBlockSize / sizeof(uint64_t), 0);
+  source_.read_at(offset_ + index * kKdumpBlockSize, std::as_writable_bytes(std::span(block.words)));
   // Bits behind the last page frame are padding.
   for (uint64_t bit = std::max(bits_, index * kPagesPerBitmapBlock);
        bit < (index + 1) * kPagesPerBitmapBlock;) {
     const uint64_t in_block = bit % kPagesPerBitmapBlock;
-    block_[in_block / kBitsPerWord] &= (uint64_t{1} << (in_block % kBitsPerWord)) - 1;
+    block.words[in_block / kBitsPerWord] &= (uint64_t{1} << (in_block % kBitsPerWord)) - 1;
     bit += kBitsPerWord - in_block % kBitsPerWord;
   }
+  block.before.resize(block.words.size());
   uint16_t before = 0;
-  for (size_t i = 0; i < block_.size(); i++) {
-    before_in_block_[i] = before;
-    before = static_cast<uint16_t>(before + std::popcount(block_[i]));
+  for (size_t i = 0; i < block.words.size(); i++) {
+    block.before[i] = before;
+    before = static_cast<uint16_t>(before + std::popcount(block.words[i]));
   }
-  block_index_ = index;
-  return block_;
+  block.index = index;
+  return block;
 }
 
 bool PageBitmap::test(uint64_t pfn) {
   if (pfn >= bits_) return false;
   const uint64_t in_block = pfn % kPagesPerBitmapBlock;
-  return block(pfn / kPagesPerBitmapBlock)[in_block / kBitsPerWord] >> (in_block % kBitsPerWord) & 1;
+  return block(pfn / kPagesPerBitmapBlock).words[in_block / kBitsPerWord] >> (in_block % kBitsPerWord) & 1;
 }
 
 uint64_t PageBitmap::rank(uint64_t pfn) {
@@ -57,19 +55,18 @@ uint64_t PageBitmap::rank(uint64_t pfn) {
     uint64_t sum = 0;
     for (uint64_t i = 0; i < block_count(); i++) {
       before_.push_back(sum);
-      const uint64_t last = block(i).back();
-      sum += before_in_block_.back() + static_cast<uint64_t>(std::popcount(last));
+      const Block& whole = block(i);
+      sum += whole.before.back() + static_cast<uint64_t>(std::popcount(whole.words.back()));
     }
     before_.push_back(sum);
   }
   const uint64_t index = pfn / kPagesPerBitmapBlock;
-  uint64_t count = before_[index];
   const uint64_t in_block = pfn % kPagesPerBitmapBlock;
-  if (in_block == 0) return count;
-  const std::vector<uint64_t>& words = block(index);
-  count += before_in_block_[in_block / kBitsPerWord];
+  if (in_block == 0) return before_[index];
+  const Block& own = block(index);
+  const size_t word = in_block / kBitsPerWord;
   const uint64_t rest = (uint64_t{1} << (in_block % kBitsPerWord)) - 1;
-  return count + static_cast<uint64_t>(std::popcount(words[in_block / kBitsPerWord] & rest));
+  return before_[index] + own.before[word] + static_cast<uint64_t>(std::popcount(own.words[word] & rest));
 }
 
 uint64_t PageBitmap::count_runs(uint64_t begin, uint64_t end) {
@@ -82,7 +79,7 @@ uint64_t PageBitmap::count_runs(uint64_t begin, uint64_t end) {
 uint64_t PageBitmap::find(uint64_t pfn, bool value) {
   while (pfn < bits_) {
     const uint64_t in_block = pfn % kPagesPerBitmapBlock;
-    uint64_t word = block(pfn / kPagesPerBitmapBlock)[in_block / kBitsPerWord];
+    uint64_t word = block(pfn / kPagesPerBitmapBlock).words[in_block / kBitsPerWord];
     if (!value) word = ~word;
     word &= ~uint64_t{0} << (in_block % kBitsPerWord);
     const uint64_t word_begin = pfn - in_block % kBitsPerWord;

@@ -3,6 +3,7 @@
 /// A bitmap of page frames in a kdump-compressed file, with counting.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -28,16 +29,19 @@ class PageBitmap {
   uint64_t find(uint64_t pfn, bool value);
 
  private:
-  const std::vector<uint64_t>& block(uint64_t index);
+  struct Block {
+    uint64_t index = UINT64_MAX;
+    std::vector<uint64_t> words;   // 4096 bytes
+    std::vector<uint16_t> before;  // set bits of the block before each word
+  };
+  const Block& block(uint64_t index);
   uint64_t block_count() const;
 
   ByteSource& source_;
   uint64_t offset_;
   uint64_t bits_;
-  uint64_t block_index_ = UINT64_MAX;
-  std::vector<uint64_t> block_;            // 4096 bytes as words
-  std::vector<uint16_t> before_in_block_;  // set bits of the block before each word
-  std::vector<uint64_t> before_;           // set bits before each block; empty until rank() was asked
+  std::array<Block, 8> blocks_;   // by index modulo their number; each 128 MiB of memory
+  std::vector<uint64_t> before_;  // set bits before each block; empty until rank() was asked
 };
 
 }  // namespace perfcore

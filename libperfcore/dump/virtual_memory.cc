@@ -33,7 +33,9 @@ VirtualMemory::VirtualMemory(PhysicalMemory& physical, const PageTableSetup& set
       cache_(make_page_cache(uncached_, kCachedPages)) {}
 
 std::optional<Unread> VirtualMemory::read(uint64_t address, std::span<std::byte> out) {
-  return (out.size() < kLargeRead ? *cache_ : uncached_).read(address, out);
+  // Who asks for whole pages keeps them.
+  const bool whole_pages = address % kPageSize == 0 && out.size() % kPageSize == 0;
+  return (out.size() < kLargeRead && !whole_pages ? *cache_ : uncached_).read(address, out);
 }
 
 void VirtualMemory::flush() {

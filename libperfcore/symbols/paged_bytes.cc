@@ -42,7 +42,7 @@ bool PagedBytes::load(uint64_t page, uint64_t last) {
 }
 
 bool PagedBytes::move_to(Memory& memory, uint64_t address) {
-  constexpr uint64_t kPagesPerRead = 64;
+  constexpr uint64_t kPagesPerRead = 16;
   if (!memory_ || address % kPageSize != lead_ || address > UINT64_MAX - size_) return false;
   std::vector<std::byte> there(kPagesPerRead * kPageSize);
   for (uint64_t page = 0; page < state_.size();) {
