@@ -30,13 +30,7 @@ bool looks_like_dump(const std::string& path) {
   const ssize_t got = ::read(file, head.data(), head.size());
   ::close(file);
   if (got <= 0) return false;
-  const std::string_view text(head.data(), static_cast<size_t>(got));
-  constexpr char kCore = 4;  // ET_CORE
-  if (text.starts_with("\x7f"
-                       "ELF"))
-    return text.size() >= 18 && text[16] == kCore && text[17] == 0;
-  return text.starts_with("KDUMP   ") || text.starts_with("DISKDUMP") || text.starts_with("makedumpfile") ||
-         text.starts_with("PERFREC");
+  return begins_like_dump({head.data(), static_cast<size_t>(got)});
 }
 
 /// Is this what makedumpfile and kdump-tools call a dump? One that the disk had no room for may be empty or
@@ -60,8 +54,12 @@ std::optional<BatchInput::Kind> kind_of(const std::string& path, bool named) {
 
 BatchInput input_of(BatchInput::Kind kind, const std::string& path, const struct stat& status) {
   constexpr int64_t kNanoseconds = 1'000'000'000;
+  // A store outlives the directory in which somebody stood.
+  std::error_code error;
+  fs::path whole = fs::absolute(path, error);
+  if (error) whole = path;
   return {kind,
-          {path, static_cast<int64_t>(status.st_size),
+          {whole.lexically_normal().string(), static_cast<int64_t>(status.st_size),
            status.st_mtim.tv_sec * kNanoseconds + status.st_mtim.tv_nsec, static_cast<int64_t>(status.st_ino),
            "", ""}};
 }
@@ -102,6 +100,15 @@ void add_directory(const std::string& top, std::vector<BatchInput>* inputs) {
 }
 
 }  // namespace
+
+bool begins_like_dump(std::string_view head) {
+  constexpr char kCore = 4;  // ET_CORE
+  if (head.starts_with("\x7f"
+                       "ELF"))
+    return head.size() >= 18 && head[16] == kCore && head[17] == 0;
+  return head.starts_with("KDUMP   ") || head.starts_with("DISKDUMP") || head.starts_with("makedumpfile") ||
+         head.starts_with("PERFREC");
+}
 
 std::vector<BatchInput> find_inputs(const std::vector<std::string>& paths) {
   std::vector<BatchInput> inputs;

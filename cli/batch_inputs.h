@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "perfcore/store.h"
@@ -14,6 +15,9 @@ struct BatchInput {
   enum class Kind { kDump, kText, kJsonl } kind = Kind::kDump;
   StoredInput file;  ///< outcome empty
 };
+
+/// Do these first bytes (18 suffice) belong to a dump or a recording?
+bool begins_like_dump(std::string_view head);
 
 /// Files as they are named; of directories, all below that look like dumps and recordings by their content,
 /// and console text by their name (*.log, *.txt, *dmesg*, *.jsonl). Text that kdump writes beside a dump is

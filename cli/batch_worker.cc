@@ -73,9 +73,12 @@ class TextCrash {
  private:
   std::vector<TextReport> reports_;
   std::string identity_;
+  bool died_ = false;
   ConsoleParser parser_{[this](ConsoleReport&& report) {
     if (reports_.size() == kMaxReports) return;
-    if (reports_.empty()) identity_ = text_identity(report);
+    // That of the report which make_crash_record() takes for the crash.
+    if (reports_.empty() || (report.panicked && !died_)) identity_ = text_identity(report);
+    died_ |= report.panicked;
     reports_.push_back(make_text_report(std::move(report)));
   }};
 };

@@ -95,9 +95,9 @@ constexpr ClassWords kClasses[] = {
     {"atomic-sleep", "it tried to sleep where that is not allowed",
      "Look for the lock or the disabled interrupts a few frames further out in the stack."},
     {"hung-task", "a task waited for too long (hung task)",
-     "The task named in the log waits for something: its stack shows for what. Then look for who should wake "
-     "it: a "
-     "mutex's owner, a device that no longer answers, a full disk queue."},
+     "The task named under \"oops\" waits for something: its stack in the log (perfcore log DUMP) shows for "
+     "what. Then look for who should wake it: a mutex's owner, a device that no longer answers, a full disk "
+     "queue."},
     {"workqueue-lockup", "a queue of background work did not get on",
      "The log shows the busy workers of the pool: one of them blocks the CPU or waits for ever."},
     {"unregister-netdev", "a network device could not be removed because somebody still refers to it",

@@ -107,7 +107,10 @@ std::string text_identity(const ConsoleReport& report) {
 }
 
 CrashRecord make_crash_record(std::span<const TextReport> reports, std::string path, std::string identity) {
-  const TextReport& first = reports.front();
+  // Of what a machine has said in its life the crash is what it panicked with: warnings at boot are not.
+  const auto died =
+      std::find_if(reports.begin(), reports.end(), [](const TextReport& one) { return one.report.panicked; });
+  const TextReport& first = died != reports.end() ? *died : reports.front();
   CrashRecord crash;
   crash.identity = std::move(identity);
   crash.signature = first.signature;

@@ -19,8 +19,8 @@ namespace perfcore::cli {
 /// registers and the log as well.
 CrashRecord make_crash_record(const TriageReport& report, Kernel& kernel, const KernelLog& log);
 
-/// Of the first report of a text, as `report --jsonl` has it; the others are in the answer. A report is told
-/// by its text. \param identity  text_identity() of the first report
+/// Of the report of a text with which the kernel panicked, else of the first; all are in the answer. A report
+/// is told by its text. \param identity  text_identity() of that report
 CrashRecord make_crash_record(std::span<const TextReport> reports, std::string path, std::string identity);
 std::string text_identity(const ConsoleReport& report);
 

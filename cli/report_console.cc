@@ -9,6 +9,7 @@
 
 #include "analyzers/registry.h"
 #include "analyzers/text_finding.h"
+#include "batch_inputs.h"
 #include "commands.h"
 #include "exit_codes.h"
 #include "guard.h"
@@ -64,19 +65,30 @@ void read_pieces(const std::string& path, Take&& take) {
 void report_text(Session& session, const std::string& path) {
   const bool json = session.options().json();
   std::string array = "[";
-  TextWriter writer = session.text_writer();
+  TextWriter writer = session.text_writer(), answer = session.text_writer();
   size_t count = 0;
   ConsoleParser parser([&](ConsoleReport&& report) {
     if (count == kMaxTextReports) return;
     TextReport judged = make_text_report(std::move(report));
     judged.explain = session.options().explain;
+    if (judged.report.panicked && answer.text().empty() && !json)
+      answer.paragraph(Text{{"The kernel died of "},
+                            {judged.report.title, Style::kStrong},
+                            {fmt::format(" (line {}).", judged.report.first_line)}});
     if (json)
       array += (count == 0 ? "\n" : ",\n") + to_json(judged);
     else
       render(writer, judged);
     ++count;
   });
+  bool first_piece = true;
   read_pieces(path, [&](std::string_view piece) {
+    if (first_piece && begins_like_dump(piece))
+      throw InputError(
+          fmt::format("{} is a dump and no console text: give it to perfcore triage, or its log "
+                      "(perfcore log {}) to perfcore report",
+                      path, path));
+    first_piece = false;
     parser.feed(piece);
     return count < kMaxTextReports;
   });
@@ -85,7 +97,11 @@ void report_text(Session& session, const std::string& path) {
     session.warn(fmt::format("{}: only the first {} reports are shown; give a part of the text for others",
                              path, kMaxTextReports));
   if (count == 0) writer.paragraph("No crash was found in this text.");
-  session.answer_text(json ? array + (count == 0 ? "]\n" : "\n]\n") : writer.text());
+  if (count < 2)
+    answer = session.text_writer();  // the one report says it all
+  else if (!answer.text().empty())
+    answer.blank();
+  session.answer_text(json ? array + (count == 0 ? "]\n" : "\n]\n") : answer.text() + writer.text());
 }
 
 /// One line of a batch to its answer.

@@ -241,14 +241,20 @@ Text what_died(const TriageReport& report) {
   if (crash.not_known())
     return {{"Whether the kernel died cannot be told: ", Style::kStrong},
             {"neither its log nor the record of a panic could be read from this dump."}};
+  // Of a hung task the function is where it sleeps; who panics is the thread that looks for such tasks.
+  const bool hung = crash.crash_class == "hung-task";
+  const std::string place =
+      crash.function.empty() ? "" : fmt::format(" in {}", place_of(crash.function, crash.offset, ""));
   Text text = {{"The kernel died"}};
   if (crash.cpu) text.push_back({fmt::format(" on CPU {}", *crash.cpu), Style::kStrong});
-  if (!crash.function.empty())
-    text.push_back({fmt::format(" in {}", place_of(crash.function, crash.offset, "")), Style::kStrong});
-  text.push_back({fmt::format(": {}", words.what), Style::kStrong});
+  if (!hung) text.push_back({place, Style::kStrong});
+  text.push_back({fmt::format(": {}{}", words.what, hung ? place : ""), Style::kStrong});
   std::string rest;
-  if (const auto where = words_of(crash.context); !where.empty()) rest += fmt::format(", {}", where);
-  if (const std::string task = task_of(crash); !task.empty()) rest += fmt::format("; {} was running", task);
+  const bool said = crash.context == Context::kNmi && crash.crash_class == "unknown-nmi";
+  if (const auto where = words_of(crash.context); !where.empty() && !said && !hung)
+    rest += fmt::format(", {}", where);
+  if (const std::string task = task_of(crash); !task.empty())
+    rest += fmt::format("; {} {}", task, hung ? "found it" : "was running");
   text.push_back({rest + "."});
   return text;
 }
@@ -264,14 +270,6 @@ Text why(const TriageReport& report) {
                     [](const Finding& finding) { return finding.verdict == Verdict::kUndetermined; });
   Text text;
   if (report.crash.crash_class != "none") {
-    const bool led_to_it = report.defect() != nullptr && report.defect()->stage == Stage::kCrashed;
-    if (undetermined == 0)
-      text.push_back({led_to_it ? "" : "No known root cause. "});
-    else
-      text.push_back(
-          {fmt::format("No root cause was found, but {} of {} rules could not judge: what they need "
-                       "could not be read from this dump. ",
-                       undetermined, report.findings.size())});
     // Of BUG() the text says what was wrong; its instruction is always the same.
     const bool bug =
         report.crash.crash_class == "kernel-bug" || report.crash.crash_class == "list-corruption";
@@ -281,6 +279,14 @@ Text why(const TriageReport& report) {
       text.push_back({capitalised(report.crash.fault->sentence) + ". "});
     else if (!report.crash.reason.empty())
       text.push_back({fmt::format("The kernel said: \"{}\". ", report.crash.reason)});
+    const bool led_to_it = report.defect() != nullptr && report.defect()->stage == Stage::kCrashed;
+    if (undetermined != 0)
+      text.push_back(
+          {fmt::format("No known root cause was found; {} of {} rules could not judge, as what they "
+                       "need could not be read from this dump. ",
+                       undetermined, report.findings.size())});
+    else if (!led_to_it)
+      text.push_back({"No known root cause. "});
   }
   if (const Finding* defect = report.defect()) {
     const bool led_to_it = defect->stage == Stage::kCrashed;

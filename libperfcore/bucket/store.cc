@@ -166,21 +166,32 @@ std::unique_ptr<Store> Store::open(const std::string& url) {
 Store::Store(std::unique_ptr<Database> database) : database_(std::move(database)) {}
 Store::~Store() = default;
 
-void Store::migrate() {
-  Transaction transaction(*database_, Transaction::For::kWriting);
-  database_->execute("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL) /*strict*/");
+int64_t Store::version() {
   int64_t version = 0;
   database_->query("SELECT version FROM schema_version", {},
                    [&](const SqlRow& row) { version = row.number(0).value_or(0); });
+  return version;
+}
+
+void Store::migrate() {
   constexpr auto kLast = static_cast<int64_t>(kStoreMigrations.size());
-  if (version > kLast)
+  // Who only reads a store that is up to date must not wait for who writes to it.
+  try {
+    if (version() == kLast) return;
+  } catch (const StoreError&) {
+    // It has no tables yet.
+  }
+  Transaction transaction(*database_, Transaction::For::kWriting);
+  database_->execute("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL) /*strict*/");
+  const int64_t found = version();
+  if (found > kLast)
     throw StoreError(fmt::format(
-        "the store has version {}, this perfcore knows versions up to {}: use a newer one", version, kLast));
-  for (int64_t i = version; i < kLast; ++i) database_->execute(kStoreMigrations[static_cast<size_t>(i)]);
-  if (version == 0)
+        "the store has version {}, this perfcore knows versions up to {}: use a newer one", found, kLast));
+  for (int64_t i = found; i < kLast; ++i) database_->execute(kStoreMigrations[static_cast<size_t>(i)]);
+  if (found == 0)
     database_->query("INSERT INTO schema_version (version) VALUES ($1)", std::array{SqlValue(kLast)},
                      [](const SqlRow&) {});
-  else if (version < kLast)
+  else if (found < kLast)
     database_->query("UPDATE schema_version SET version = $1", std::array{SqlValue(kLast)},
                      [](const SqlRow&) {});
   transaction.commit();

@@ -72,6 +72,9 @@ Part read_part(std::unique_ptr<ByteSource> source) {
                     "kdump-compressed dumps",
                     path));
   const std::string machine = fixed_string(header->machine);
+  if (std::any_of(machine.begin(), machine.end(), [](char c) { return c < ' ' || c > '~'; }))
+    throw InputError(fmt::format(
+        "{}: damaged header: what should be the type of the machine is no text; copy the dump again", path));
   if (!machine.empty() && machine != "x86_64")
     throw InputError(fmt::format(
         "{} is a dump of a machine of type {:?}; perfcore reads dumps of x86_64 kernels", path, machine));

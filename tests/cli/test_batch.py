@@ -157,6 +157,26 @@ class Batch(unittest.TestCase):
         self.assertEqual(result.stdout.splitlines(), everything)
         self.assertEqual(len(self.exported()), 3)
 
+    def test_of_a_text_the_crash_is_what_the_kernel_panicked_with(self):
+        warning = ("[    0.500000] WARNING: CPU: 0 PID: 1 at arch/x86/events/core.c:100 at_boot+0x10/0x20\n"
+                   "[    0.500001] RIP: 0010:at_boot+0x10/0x20\n[    0.500002] Call Trace:\n"
+                   "[    0.500003]  do_one_initcall+0x10/0x20\n[    0.500004] ---[ end trace 0 ]---\n")
+        for name in ("victim_0", "victim_1"):
+            (self.dumps / f"{name}.log").write_text(warning + OOPS.format(function=name), encoding="ascii")
+        self.batch()
+        causes = {crash["answer"]["bucket"]["cause"] for crash in self.exported()}
+        self.assertEqual(causes, {"stack:at_boot"}, "the first report leads the answer")
+        buckets = json.loads(self.buckets("list", "--format", "json").stdout)["buckets"]
+        self.assertEqual({bucket["cause"] for bucket in buckets}, {"stack:victim_0", "stack:victim_1"})
+
+    def test_paths_do_not_depend_on_where_one_stands(self):
+        self.logs(1)
+        for directory, path in ((self.top, "dumps/000.log"), (self.dumps, "000.log")):
+            result = tool.run("batch", path, "--store", self.store, cwd=directory)
+            self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("1 skipped", result.stdout)
+        self.assertEqual([crash["path"] for crash in self.exported()], [str(self.dumps / "000.log")])
+
     def test_jsonl(self):
         lines = [json.dumps({"id": f"text-{i}", "text": OOPS.format(function=f"victim_{i % 3}")}) for i in range(9)]
         (self.dumps / "texts.jsonl").write_text("\n".join(lines), encoding="ascii")

@@ -97,6 +97,22 @@ class Races(unittest.TestCase):
 
 
 class Crashes(unittest.TestCase):
+    def test_a_dump_is_no_text(self):
+        result = tool.run("report", tool.bundled_dumps()[0])
+        self.assertEqual(result.returncode, tool.EXIT_INPUT)
+        self.assertIn("perfcore triage", result.stderr)
+
+    def test_of_several_reports_the_one_that_killed_comes_first(self):
+        with tempfile.TemporaryDirectory() as directory:
+            log = pathlib.Path(directory) / "log"
+            log.write_text("WARNING: CPU: 0 PID: 1 at kernel/toy.c:9 at_boot+0x1/0x2\nCall Trace:\n do_toy+0x1/0x2\n"
+                           "---[ end trace 0 ]---\nBUG: kernel NULL pointer dereference, address: 0000000000000010\n"
+                           "RIP: 0010:toy_read+0x1/0x2\nCall Trace:\n vfs_read+0x1/0x2\n---[ end trace 0 ]---\n"
+                           "Kernel panic - not syncing: Fatal exception\n", encoding="ascii")
+            answer = tool.run("report", log).stdout
+        self.assertTrue(answer.startswith("The kernel died of BUG: unable to handle kernel NULL pointer"), answer)
+        self.assertIn("WARNING in do_toy (line 1)", answer)
+
     def test_log_of_a_dump_says_what_the_dump_says(self):
         for dump in tool.bundled_dumps():
             with self.subTest(dump=str(dump)):

@@ -143,6 +143,7 @@ class Store {
 
  private:
   explicit Store(std::unique_ptr<class Database> database);
+  int64_t version();
   void migrate();
   Added add_one(const CrashRecord& crash);
   bool add_bucket(const Signature& signature);
