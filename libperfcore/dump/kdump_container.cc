@@ -180,6 +180,16 @@ class KdumpContainer : public Container {
     return std::nullopt;
   }
 
+  const std::byte* stored_page(uint64_t address) override {
+    if (!pages_) return nullptr;
+    const auto location = locate(address);
+    if (!location.has_value() || location->descriptor.flags != kCompressedZlib) return nullptr;
+    const auto stream = std::span(compressed_).first(location->descriptor.size);
+    return read_stored(*parts_[location->part].source, location->descriptor.offset, stream)
+               ? pages_->find(stream)
+               : nullptr;
+  }
+
   std::vector<Range> ranges() const override {
     std::vector<Range> result;
     PageBitmap& existing = *parts_.front().existing;

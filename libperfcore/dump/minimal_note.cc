@@ -68,6 +68,7 @@ class MinimalMemory : public PhysicalMemory {
   }
 
   std::vector<Range> ranges() const override { return inner_.ranges(); }
+  const std::byte* stored_page(uint64_t address) override { return inner_.stored_page(address); }
 
  private:
   UnreadReason original_reason(uint64_t pfn) const {

@@ -28,7 +28,8 @@ PageSet RecordingMemory::pages() const {
 }
 
 VirtualMemory::VirtualMemory(PhysicalMemory& physical, const PageTableSetup& setup)
-    : page_table_(physical, setup),
+    : physical_(physical),
+      page_table_(physical, setup),
       uncached_(physical, page_table_),
       cache_(make_page_cache(uncached_, kCachedPages)) {}
 
@@ -36,6 +37,11 @@ std::optional<Unread> VirtualMemory::read(uint64_t address, std::span<std::byte>
   // Who asks for whole pages keeps them.
   const bool whole_pages = address % kPageSize == 0 && out.size() % kPageSize == 0;
   return (out.size() < kLargeRead && !whole_pages ? *cache_ : uncached_).read(address, out);
+}
+
+const std::byte* VirtualMemory::stored_page(uint64_t address) {
+  const auto translation = page_table_.translate(address);
+  return translation.has_value() ? physical_.stored_page(translation->physical) : nullptr;
 }
 
 void VirtualMemory::flush() {

@@ -20,6 +20,10 @@ class RecordingMemory : public PhysicalMemory {
 
   std::optional<Unread> read(uint64_t address, std::span<std::byte> out) override;
   std::vector<Range> ranges() const override { return inner_.ranges(); }
+  /// None while pages are recorded, which are to be read.
+  const std::byte* stored_page(uint64_t address) override {
+    return recording_ ? nullptr : inner_.stored_page(address);
+  }
 
   void start() { recording_ = true; }
   /// Ascending.
@@ -39,6 +43,7 @@ class VirtualMemory : public Memory {
   VirtualMemory(PhysicalMemory& physical, const PageTableSetup& setup);
 
   std::optional<Unread> read(uint64_t address, std::span<std::byte> out) override;
+  const std::byte* stored_page(uint64_t address) override;
 
   PageTable& page_table() { return page_table_; }
   /// Forgets cached pages and translations.
@@ -56,6 +61,7 @@ class VirtualMemory : public Memory {
     PageTable& page_table_;
   };
 
+  PhysicalMemory& physical_;
   PageTable page_table_;
   Uncached uncached_;
   std::unique_ptr<Memory> cache_;

@@ -35,21 +35,41 @@ bool PagedBytes::load(uint64_t page, uint64_t last) {
   const auto state = state_.begin() + static_cast<ptrdiff_t>(page);
   if (read(page, end - page)) {
     std::fill(state, state_.begin() + static_cast<ptrdiff_t>(end), State::kRead);
+    note_stored(page, end);
     return true;
   }
   for (uint64_t i = page; i < end; i++) state_[i] = read(i, 1) ? State::kRead : State::kFailed;
   return *state == State::kRead;
 }
 
+void PagedBytes::note_stored(uint64_t page, uint64_t end) {
+  for (; page < end; page++) {
+    const std::byte* stored = memory_->stored_page(address_ - lead_ + page * kPageSize);
+    // Most dumps have no store: what is asked of the first page is not asked of them all.
+    if (!stored && stored_.empty()) return;
+    stored_.resize(state_.size());
+    stored_[page] = stored;
+  }
+}
+
 bool PagedBytes::move_to(Memory& memory, uint64_t address) {
   constexpr uint64_t kPagesPerRead = 16;
   if (!memory_ || address % kPageSize != lead_ || address > UINT64_MAX - size_) return false;
   std::vector<std::byte> there(kPagesPerRead * kPageSize);
+  const auto is_one_in_store = [&](uint64_t page) {
+    return !stored_.empty() && stored_[page] &&
+           memory.stored_page(address - lead_ + page * kPageSize) == stored_[page];
+  };
   for (uint64_t page = 0; page < state_.size();) {
     const State state = state_[page];
     uint64_t end = page + 1;
-    if (state == State::kRead)
+    if (state == State::kRead) {
+      if (is_one_in_store(page)) {
+        page = end;
+        continue;
+      }
       while (end < state_.size() && end - page < kPagesPerRead && state_[end] == state) end++;
+    }
     // Of the first and the last page only what belongs to this range must be the same.
     const uint64_t from = std::max(page * kPageSize, lead_);
     const uint64_t until = std::min(end * kPageSize, lead_ + size_);

@@ -80,6 +80,7 @@ class PagedBytes {
   /// Reads the pages from `page` to `last` that were not read yet, in as few reads as it takes; true when
   /// `page` is there.
   bool load(uint64_t page, uint64_t last);
+  void note_stored(uint64_t page, uint64_t end);
 
   Memory* memory_ = nullptr;
   uint64_t address_ = 0;
@@ -89,6 +90,8 @@ class PagedBytes {
   std::vector<std::byte> owned_;
   const uint8_t* bytes_ = nullptr;  // the first page, in buffer_ or owned_
   std::vector<State> state_;        // one per page
+  /// Of pages that were read, Memory::stored_page(); empty where there is no store.
+  std::vector<const std::byte*> stored_;
 };
 
 }  // namespace perfcore

@@ -43,6 +43,40 @@ TEST_F(Moved, WhatWasReadIsKeptAndTheRestReadThere) {
   EXPECT_GT(there_.reads, reads);
 }
 
+/// Memory of which every page is in a store.
+class StoredMemory : public test::ImageMemory {
+ public:
+  explicit StoredMemory(uint64_t begin) : begin_(begin & ~(kPageSize - 1)) {}
+  const std::byte* stored_page(uint64_t address) override { return &store[(address - begin_) / kPageSize]; }
+  std::span<const std::byte> store;
+
+ private:
+  uint64_t begin_;
+};
+
+TEST(StoredPages, AreTheSameWithoutBeingRead) {
+  const std::vector<std::byte> one_store(20), another_store(20);
+  StoredMemory here(kHere), there(kThere);
+  here.store = there.store = one_store;
+  here.write(kHere, std::string(kSize, 'a'));
+  there.write(kThere, std::string(kSize, 'a'));
+  const auto read_all = [&] {
+    PagedBytes bytes(here, kHere, kSize);
+    EXPECT_TRUE(bytes.at(0, kSize));
+    return bytes;
+  };
+  PagedBytes bytes = read_all();
+  EXPECT_TRUE(bytes.move_to(there, kThere));
+  EXPECT_EQ(there.reads, 0u);
+  there.store = another_store;
+  bytes = read_all();
+  EXPECT_TRUE(bytes.move_to(there, kThere));
+  EXPECT_GT(there.reads, 0u);
+  there.poke<char>(kThere + 5 * kPageSize, 'x');
+  bytes = read_all();
+  EXPECT_FALSE(bytes.move_to(there, kThere));
+}
+
 TEST_F(Moved, NotWhenAByteThatWasReadDiffers) {
   PagedBytes bytes = read_some();
   there_.poke<char>(kThere + 5 * kPageSize + 7, 'x');

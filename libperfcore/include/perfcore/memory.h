@@ -32,6 +32,11 @@ class Memory {
   /// For an address that cannot be read: where it is worth to try again, the next page except in memory that
   /// was not kept by whole pages. Larger than `address`, but for the end of the address space.
   virtual uint64_t unread_until(uint64_t address) { return (address | (kPageSize - 1)) + 1; }
+
+  /// The page at this address (a multiple of kPageSize) in the store of pages that dumps have in common
+  /// (PageStore); nullptr where there is no such store, or it does not know the page. Pages of two dumps that
+  /// are one in the store are the same without being compared.
+  virtual const std::byte* stored_page(uint64_t /*address*/) { return nullptr; }
 };
 
 /// Memory by physical address, as a dump file holds it.
@@ -50,6 +55,9 @@ class PhysicalMemory {
   /// The ranges of physical memory that the dump knows of, ascending and disjoint; holes and excluded pages
   /// included.
   virtual std::vector<Range> ranges() const = 0;
+
+  /// As Memory::stored_page(), by physical address.
+  virtual const std::byte* stored_page(uint64_t /*address*/) { return nullptr; }
 };
 
 /// The bytes of one object, read once, with the parts that could not be read.
