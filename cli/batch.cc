@@ -311,6 +311,14 @@ class Batch {
   Summary summary_;
 };
 
+/// Ctrl-C: nothing is lost by it, which the user should know. Async-signal-safe.
+void on_interrupt(int signal) {
+  constexpr std::string_view kWords =
+      "\nperfcore: interrupted; what was finished is in the store, and the same command goes on from there\n";
+  if (write(STDERR_FILENO, kWords.data(), kWords.size()) < 0) _exit(kExitInternal);
+  raise(signal);
+}
+
 std::string to_json(const Summary& summary) {
   Json failures = Json::array();
   for (const auto& [path, why] : summary.failures) failures.push_back({{"path", path}, {"why", why}});
@@ -398,6 +406,10 @@ int run_batch(Session& session) {
   set_activity("running a batch");
   Summary summary;
   {
+    struct sigaction interrupt = {};
+    interrupt.sa_handler = on_interrupt;
+    interrupt.sa_flags = static_cast<int>(SA_RESETHAND);  // raised again it ends the process
+    sigaction(SIGINT, &interrupt, nullptr);
     Batch batch(server, *store, static_cast<size_t>(jobs), options.again);
     summary = batch.run(inputs);
   }

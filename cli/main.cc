@@ -80,6 +80,8 @@ int run_without_command(const Options& options) {
 
 int run_command(const Command& command, const Options& options) {
   if (options.arguments.size() < command.min_arguments) return usage_error(command.missing, command.name);
+  if (!(options.time_limit >= 0))
+    return usage_error("--time-limit takes a number of seconds, 0 for no limit", command.name);
   install_guard({options.time_limit});
   Session session(options);
   return command.run(session);

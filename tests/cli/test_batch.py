@@ -177,6 +177,20 @@ class Batch(unittest.TestCase):
         self.assertIn("1 skipped", result.stdout)
         self.assertEqual([crash["path"] for crash in self.exported()], [str(self.dumps / "000.log")])
 
+    def test_interrupted(self):
+        self.logs(400)
+        with subprocess.Popen([tool.TOOL, "batch", self.dumps, "--jobs", "1", "--store", self.store],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            while process.poll() is None and not self.store.exists():
+                time.sleep(0.01)
+            time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            words = process.communicate()[1]
+        self.assertEqual(process.returncode, -signal.SIGINT)
+        self.assertIn("goes on from there", words)
+        self.batch()
+        self.assertEqual(len(self.exported()), 400)
+
     def test_jsonl(self):
         lines = [json.dumps({"id": f"text-{i}", "text": OOPS.format(function=f"victim_{i % 3}")}) for i in range(9)]
         (self.dumps / "texts.jsonl").write_text("\n".join(lines), encoding="ascii")
