@@ -558,16 +558,19 @@ RuleKnowledge knowledge() {
 }
 
 std::optional<Finding> of_text(const ConsoleReport& report) {
-  const TextSymptom symptom = {{{.classes = {"null-deref", "gpf", "page-fault", "kasan", "warning"},
-                                 .functions = {},
-                                 .stack_all = {"perf_ibs_handle_irq", "perf_ibs_start"},
-                                 .stack_any = {},
-                                 .log_any = {}}},
-                               {},
-                               "an NMI of IBS came while perf_ibs_start() was at work, the window of this "
-                               "race, and the kernel died in it; "
-                               "a vmcore would tell"};
-  return text_finding(report, symptom, references_of(commits()));
+  static const TextSymptom kSymptom = {
+      {{.classes = {"null-deref", "gpf", "page-fault", "kasan", "warning"},
+        .functions = {},
+        .stack_all = {"perf_ibs_handle_irq", "perf_ibs_start"},
+        .stack_any = {},
+        .log_any = {}}},
+      {},
+      "an NMI of IBS came while perf_ibs_start() was at work, the window of this "
+      "race, and the kernel died in it; "
+      "a vmcore would tell"};
+  auto finding = text_finding(report, kSymptom);
+  if (finding) finding->references = references_of(commits());
+  return finding;
 }
 
 }  // namespace

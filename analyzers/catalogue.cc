@@ -243,30 +243,45 @@ std::vector<KnownCause> known_causes(Diagnosis& diagnosis, std::span<const Catal
   return causes;
 }
 
-bool matches(const CrashSignature& signature, const ConsoleReport& report, std::string* why) {
-  CrashState crash;
-  crash.crash_class = report.kind;
-  crash.function = report.function;
-  for (const ConsoleFrame& frame : report.frames) {
-    Frame& to = crash.stack.frames.emplace_back();
-    to.function = frame.function;
-    to.module = frame.module;
-  }
-  // The kernel prints its stacks to the end.
-  crash.stack.method = "orc";
-  crash.stack.reached_end = true;
-  KernelLog log;
-  if (!signature.log_any.empty())
+namespace {
+
+/// What a report says, as signatures ask for it.
+struct CrashInText {
+  explicit CrashInText(const ConsoleReport& report) {
+    crash.crash_class = report.kind;
+    crash.function = report.function;
+    for (const ConsoleFrame& frame : report.frames) {
+      Frame& to = crash.stack.frames.emplace_back();
+      to.function = frame.function;
+      to.module = frame.module;
+    }
+    // The kernel prints its stacks to the end.
+    crash.stack.method = "orc";
+    crash.stack.reached_end = true;
     for (const std::string& line : report.lines) log.records.emplace_back().text = line;
-  return matches(signature, crash, log, why).is(true);
+  }
+
+  CrashState crash;
+  KernelLog log;
+};
+
+}  // namespace
+
+bool matches(const CrashSignature& signature, const ConsoleReport& report, std::string* why) {
+  // Most reports are of another class, which is to cost nothing.
+  if (std::find(signature.classes.begin(), signature.classes.end(), report.kind) == signature.classes.end())
+    return false;
+  const CrashInText text(report);
+  return matches(signature, text.crash, text.log, why).is(true);
 }
 
 std::vector<KnownCause> known_causes(const ConsoleReport& report) {
+  const CrashInText text(report);
   std::vector<KnownCause> causes;
   for (const CatalogueEntry& entry : catalogue()) {
     for (const CrashSignature& signature : entry.match) {
       KnownCause cause;
-      if (!signature.names_code() || !matches(signature, report, &cause.why)) continue;
+      if (!signature.names_code() || !matches(signature, text.crash, text.log, &cause.why).is(true)) continue;
       cause.entry = &entry;
       const bool by_memory = std::any_of(entry.checks.begin(), entry.checks.end(),
                                          [](const StateCheck& check) { return check.required; });

@@ -7,8 +7,7 @@
 
 namespace perfcore {
 
-std::optional<Finding> text_finding(const ConsoleReport& report, const TextSymptom& symptom,
-                                    std::vector<Reference> references) {
+std::optional<Finding> text_finding(const ConsoleReport& report, const TextSymptom& symptom) {
   std::string why;
   if (std::none_of(symptom.match.begin(), symptom.match.end(),
                    [&](const CrashSignature& signature) { return matches(signature, report, &why); }))
@@ -30,7 +29,6 @@ std::optional<Finding> text_finding(const ConsoleReport& report, const TextSympt
   finding.remedy.push_back(
       "Give the vmcore of this crash to perfcore triage; without one, make the next crash leave one "
       "(kdump).");
-  finding.references = std::move(references);
   return finding;
 }
 

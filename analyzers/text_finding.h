@@ -23,10 +23,10 @@ struct TextSymptom {
   std::string summary;                     ///< "the kernel died in the PMI handler as it does of ..."
 };
 
-/// An undetermined finding at stage crashed, without the rule's name and title. nullopt when the symptom is
+/// An undetermined finding at stage crashed, without what is the same in all findings of the rule: its name,
+/// title and references. nullopt when the symptom is
 /// another one, or the report names an upstream release that does not have the defect.
-std::optional<Finding> text_finding(const ConsoleReport& report, const TextSymptom& symptom,
-                                    std::vector<Reference> references);
+std::optional<Finding> text_finding(const ConsoleReport& report, const TextSymptom& symptom);
 
 /// The findings of all rules that have something to say of text.
 std::vector<Finding> text_findings(const ConsoleReport& report, std::span<const RuleInfo> rules);

@@ -856,7 +856,7 @@ RuleKnowledge knowledge() {
 
 /// Where the PMI handlers follow events[] first, by vendor and by what the compiler inlined.
 std::optional<Finding> of_text(const ConsoleReport& report) {
-  const TextSymptom symptom = {
+  static const TextSymptom kSymptom = {
       {{.classes = {"null-deref", "gpf"},
         .functions = {"x86_perf_event_update", "x86_pmu_handle_irq", "amd_pmu_handle_irq",
                       "amd_pmu_v2_handle_irq", "intel_pmu_handle_irq", "handle_pmi_common",
@@ -868,7 +868,9 @@ std::optional<Finding> of_text(const ConsoleReport& report) {
       kAffected,
       "the kernel died in the PMI handler, on an event pointer, as it does of CVE-2026-23435; a vmcore would "
       "tell"};
-  return text_finding(report, symptom, references_of(commits()));
+  auto finding = text_finding(report, kSymptom);
+  if (finding) finding->references = references_of(commits());
+  return finding;
 }
 
 }  // namespace

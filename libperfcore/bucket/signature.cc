@@ -205,18 +205,6 @@ bool is_class_open(const CrashState& crash) {
          (crash.basis.find("log") == crash.basis.npos || !crash.unread.empty());
 }
 
-/// Not whom the crash is about but who reported it: all that is left of a stack that could not be followed.
-bool is_messenger(std::string_view function) {
-  // Handlers of exceptions (arch/x86/kernel/traps.c, arch/x86/mm/fault.c).
-  constexpr std::array<std::string_view, 4> kHandlers = {"do_trap", "do_error_trap", "handle_bug",
-                                                         "handle_stack_overflow"};
-  const auto classes = function_classes();
-  return function.empty() || function.starts_with("exc_") || function.starts_with("asm_exc_") ||
-         std::find(kHandlers.begin(), kHandlers.end(), function) != kHandlers.end() || frame_role(function) ||
-         std::any_of(classes.begin(), classes.end(),
-                     [&](const FunctionClass& known) { return known.function == function; });
-}
-
 /// The cause by a rule, with its variant.
 std::string rule_cause(const RuleInfo& rule, const Finding& finding) {
   const std::string variant = rule.signature.variant.empty() ? "" : value_of(finding, rule.signature.variant);
@@ -295,6 +283,7 @@ Signature sign(const CrashState& crash, std::span<const Finding> findings, std::
       key_function(crash.crash_class, by_report ? report->function : normalised_function(crash.function));
   const Finding* finding = leading(crash, findings);
   const RuleInfo* rule = finding ? rule_of(*finding, rules) : nullptr;
+  const auto open = rule ? std::vector<const Finding*>() : open_causes(crash, findings);
   signature.why.push_back(fmt::format("class {}{}", crash.crash_class,
                                       crash.basis.empty() ? "" : fmt::format(", by {}", crash.basis)));
   const std::string fallback_title = report ? report->title : crash.reason;
@@ -325,10 +314,10 @@ Signature sign(const CrashState& crash, std::span<const Finding> findings, std::
                                          "where it hit{}",
                                          signature.cause, by_report ? ", by the log" : ""));
     std::vector<std::string> causes;
-    for (const Finding* open : open_causes(crash, findings)) {
-      const RuleInfo* candidate = rule_of(*open, rules);
+    for (const Finding* other : open) {
+      const RuleInfo* candidate = rule_of(*other, rules);
       if (!candidate) continue;
-      causes.push_back(rule_cause(*candidate, *open));
+      causes.push_back(rule_cause(*candidate, *other));
       signature.why.push_back(
           fmt::format("partial: {} may be the cause, which could not all be read", causes.back()));
     }
@@ -352,8 +341,8 @@ Signature sign(const CrashState& crash, std::span<const Finding> findings, std::
   if (crash.crash_class != "none" && !function.empty())
     relate(&signature, "function", crash.crash_class, stack_cause(function, {}));
   // A defect that may have struck here: the bucket that it would be in.
-  for (const Finding* open : open_causes(crash, findings))
-    if (const RuleInfo* candidate = rule ? nullptr : rule_of(*open, rules))
+  for (const Finding* other : open)
+    if (const RuleInfo* candidate = rule_of(*other, rules))
       relate(&signature, "rule", signature.crash_class, candidate->id);
   add_chain(&signature, chain_of(crash));
   if (report) {

@@ -238,11 +238,14 @@ void Store::link(const std::string& partial) {
                    std::array{SqlValue(partial)}, [&](const SqlRow& row) { signature = signature_of(row); });
   if (!signature) return;
   std::vector<std::string> candidates;
-  database_->query(fmt::format("SELECT {} FROM bucket WHERE partial = 0", kSignatureColumns), {},
-                   [&](const SqlRow& row) {
-                     const Signature complete = signature_of(row);
-                     if (compatible(*signature, complete)) candidates.push_back(complete.id);
-                   });
+  // Only of a panic the class may not be known (compatible()).
+  database_->query(
+      fmt::format("SELECT {} FROM bucket WHERE (crash_class = $1 OR $1 = 'panic') AND partial = 0",
+                  kSignatureColumns),
+      std::array{SqlValue(signature->crash_class)}, [&](const SqlRow& row) {
+        const Signature complete = signature_of(row);
+        if (compatible(*signature, complete)) candidates.push_back(complete.id);
+      });
   if (candidates.size() == 1)
     run(*database_, "INSERT INTO alias (id, bucket, kind, level) VALUES ($1, $2, 'merged', '')",
         std::array{SqlValue(partial), SqlValue(candidates.front())});
@@ -255,8 +258,9 @@ void Store::link_around(const Signature& signature) {
     return;
   }
   std::vector<std::string> partial;
-  database_->query(fmt::format("SELECT {} FROM bucket WHERE partial = 1", kSignatureColumns), {},
-                   [&](const SqlRow& row) {
+  database_->query(fmt::format("SELECT {} FROM bucket WHERE crash_class IN ($1, 'panic') AND partial = 1",
+                               kSignatureColumns),
+                   std::array{SqlValue(signature.crash_class)}, [&](const SqlRow& row) {
                      const Signature other = signature_of(row);
                      if (compatible(other, signature)) partial.push_back(other.id);
                    });

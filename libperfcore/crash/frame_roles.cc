@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "crash/frame_roles.h"
 
+#include <algorithm>
+#include <array>
+#include <iterator>
+
 #include "perfcore/unwind.h"
 
 namespace perfcore {
@@ -204,6 +208,16 @@ std::optional<FrameRole> frame_role(std::string_view function) {
 
 std::span<const FunctionClass> function_classes() {
   return kFunctionClasses;
+}
+
+bool is_messenger(std::string_view function) {
+  // Handlers of exceptions (arch/x86/kernel/traps.c, arch/x86/mm/fault.c).
+  constexpr std::array<std::string_view, 4> kHandlers = {"do_trap", "do_error_trap", "handle_bug",
+                                                         "handle_stack_overflow"};
+  return function.empty() || function.starts_with("exc_") || function.starts_with("asm_exc_") ||
+         std::find(kHandlers.begin(), kHandlers.end(), function) != kHandlers.end() || frame_role(function) ||
+         std::any_of(std::begin(kFunctionClasses), std::end(kFunctionClasses),
+                     [&](const FunctionClass& known) { return known.function == function; });
 }
 
 }  // namespace perfcore

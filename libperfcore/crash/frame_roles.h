@@ -32,4 +32,8 @@ struct FunctionClass {
 /// In the order in which they count: what is called on behalf of another comes first.
 std::span<const FunctionClass> function_classes();
 
+/// Whether the function only passes the message of a crash on: it reports it, or handles the exception. All
+/// that is left of a stack that could not be followed; empty ones too.
+bool is_messenger(std::string_view function);
+
 }  // namespace perfcore

@@ -28,8 +28,7 @@ PageSet RecordingMemory::pages() const {
 }
 
 VirtualMemory::VirtualMemory(PhysicalMemory& physical, const PageTableSetup& setup)
-    : physical_(physical),
-      page_table_(physical, setup),
+    : page_table_(physical, setup),
       uncached_(physical, page_table_),
       cache_(make_page_cache(uncached_, kCachedPages)) {}
 
@@ -39,7 +38,7 @@ std::optional<Unread> VirtualMemory::read(uint64_t address, std::span<std::byte>
   return (out.size() < kLargeRead && !whole_pages ? *cache_ : uncached_).read(address, out);
 }
 
-const std::byte* VirtualMemory::stored_page(uint64_t address) {
+const std::byte* VirtualMemory::Uncached::stored_page(uint64_t address) {
   const auto translation = page_table_.translate(address);
   return translation.has_value() ? physical_.stored_page(translation->physical) : nullptr;
 }

@@ -43,7 +43,7 @@ class VirtualMemory : public Memory {
   VirtualMemory(PhysicalMemory& physical, const PageTableSetup& setup);
 
   std::optional<Unread> read(uint64_t address, std::span<std::byte> out) override;
-  const std::byte* stored_page(uint64_t address) override;
+  const std::byte* stored_page(uint64_t address) override { return uncached_.stored_page(address); }
 
   PageTable& page_table() { return page_table_; }
   /// Forgets cached pages and translations.
@@ -55,13 +55,13 @@ class VirtualMemory : public Memory {
     Uncached(PhysicalMemory& physical, PageTable& page_table)
         : physical_(physical), page_table_(page_table) {}
     std::optional<Unread> read(uint64_t address, std::span<std::byte> out) override;
+    const std::byte* stored_page(uint64_t address) override;
 
    private:
     PhysicalMemory& physical_;
     PageTable& page_table_;
   };
 
-  PhysicalMemory& physical_;
   PageTable page_table_;
   Uncached uncached_;
   std::unique_ptr<Memory> cache_;
