@@ -13,10 +13,10 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <deque>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 
 #include "batch_inputs.h"
@@ -107,7 +107,7 @@ class Batch {
         start_server_again(ended);
       }
       if (inputs_.size() + crashes_.size() >= kTransaction ||
-          (!waiting_since_.empty() && Clock::now() - waiting_since_.front() > kLongestWait))
+          (waiting_since_ && Clock::now() - *waiting_since_ > kLongestWait))
         flush();
       const size_t finished = summary_.skipped + summary_.done + summary_.empty + summary_.failed;
       progress_.report_items(finished, summary_.found, summary_.skipped);
@@ -229,7 +229,7 @@ class Batch {
       ++worker.crashes;
       worker.build_id = crashes_.back().build_id;
       worker.deadline = Clock::now() + kWallLimit;
-      if (waiting_since_.empty()) waiting_since_.push_back(Clock::now());
+      if (!waiting_since_) waiting_since_ = Clock::now();
       if (crashes_.size() >= kTransaction) flush();
     }
     return true;
@@ -259,7 +259,7 @@ class Batch {
       ++summary_.empty;
     }
     inputs_.push_back(std::move(input));
-    if (waiting_since_.empty()) waiting_since_.push_back(Clock::now());
+    if (!waiting_since_) waiting_since_ = Clock::now();
   }
 
   static std::string reason_of(const Worker& worker, int status) {
@@ -291,7 +291,7 @@ class Batch {
     }
     crashes_.clear();
     inputs_.clear();
-    waiting_since_.clear();
+    waiting_since_.reset();
   }
 
   ForkServer& server_;
@@ -307,7 +307,7 @@ class Batch {
   std::set<std::string> not_learnt_;                                ///< build IDs
   std::vector<CrashRecord> crashes_;
   std::vector<StoredInput> inputs_;
-  std::vector<Clock::time_point> waiting_since_;  ///< at most one
+  std::optional<Clock::time_point> waiting_since_;  ///< the oldest of crashes_ and inputs_
   Summary summary_;
 };
 

@@ -18,13 +18,12 @@
 #include "crash_record.h"
 #include "exit_codes.h"
 #include "guard.h"
+#include "text_input.h"
 
 namespace perfcore::cli {
 namespace {
 
 constexpr size_t kPiece = size_t{1} << 16;
-/// Console text as such; of a JSONL file, a line.
-constexpr size_t kMaxLine = size_t{64} << 20;
 constexpr size_t kMaxReports = 1024;
 
 void write_all(int fd, const void* bytes, size_t size) {
@@ -49,16 +48,15 @@ struct CloseFile {
   void operator()(std::FILE* file) const { std::fclose(file); }
 };
 
+/// As cli::read_pieces(), of a whole file by its path.
 template <typename Take>
-void read_pieces(const std::string& path, Take&& take) {
+void read_text(const std::string& path, Take&& take) {
   const std::unique_ptr<std::FILE, CloseFile> file(std::fopen(path.c_str(), "re"));
-  if (!file) throw InputError(fmt::format("{}: {}", path, std::strerror(errno)));
-  std::string piece(kPiece, '\0');
-  while (const size_t got = std::fread(piece.data(), 1, piece.size(), file.get())) {
-    restart_time_limit();
-    take(std::string_view(piece.data(), got));
-  }
-  if (std::ferror(file.get())) throw InputError(fmt::format("{}: {}", path, std::strerror(errno)));
+  const bool read = file && read_pieces(file.get(), kPiece, [&](std::string_view piece) {
+                      take(piece);
+                      return true;
+                    });
+  if (!read) throw InputError(fmt::format("{}: {}", path, std::strerror(errno)));
 }
 
 /// The reports of one text, as they come, and the crash that they make.
@@ -67,18 +65,20 @@ class TextCrash {
   void feed(std::string_view piece) { parser_.feed(piece); }
   void send_to(int fd, const std::string& path) {
     parser_.finish();
-    if (!reports_.empty()) send(fd, make_crash_record(reports_, path, identity_));
+    if (!reports_.empty()) send(fd, make_crash_record(reports_, crash_, path, identity_));
   }
 
  private:
   std::vector<TextReport> reports_;
+  size_t crash_ = 0;  // which of the reports
   std::string identity_;
-  bool died_ = false;
   ConsoleParser parser_{[this](ConsoleReport&& report) {
     if (reports_.size() == kMaxReports) return;
-    // That of the report which make_crash_record() takes for the crash.
-    if (reports_.empty() || (report.panicked && !died_)) identity_ = text_identity(report);
-    died_ |= report.panicked;
+    // Of what a machine has said in its life the crash is what it panicked with: warnings at boot are not.
+    if (reports_.empty() || (report.panicked && !reports_[crash_].report.panicked)) {
+      crash_ = reports_.size();
+      identity_ = text_identity(report);
+    }
     reports_.push_back(make_text_report(std::move(report)));
   }};
 };
@@ -98,35 +98,26 @@ bool work_on_line(int fd, const std::string& path, size_t number, std::string_vi
 
 /// Throws InputError after the last line if there were some that cannot be used.
 void work_on_jsonl(int fd, const std::string& path) {
-  std::string line;
-  size_t number = 1, lines = 0, unusable = 0;
+  size_t number = 0, lines = 0, unusable = 0;
   std::string first_unusable;
-  bool too_long = false;
-  const auto end_line = [&] {
-    std::string why;
-    const bool blank = !too_long && line.find_first_not_of(" \t\r") == line.npos;
-    lines += blank ? 0 : 1;
-    if (too_long)
-      why = fmt::format("line {} is longer than {} MiB", number, kMaxLine >> 20);
-    else if (!blank && !work_on_line(fd, path, number, line))
-      why = fmt::format("line {} is not a JSON object with a string \"text\"", number);
-    if (!why.empty() && unusable++ == 0) first_unusable = std::move(why);
-    ++number;
-    line.clear();
-    too_long = false;
+  const auto cannot_use = [&](std::string why) {
+    if (unusable++ == 0) first_unusable = std::move(why);
   };
-  read_pieces(path, [&](std::string_view piece) {
-    while (!piece.empty()) {
-      const size_t end = piece.find('\n');
-      const std::string_view part = piece.substr(0, end);
-      too_long |= line.size() + part.size() > kMaxLine;
-      if (!too_long) line.append(part);
-      if (end == piece.npos) return;
-      end_line();
-      piece.remove_prefix(end + 1);
-    }
-  });
-  end_line();
+  LineReader reader(
+      [&](std::string_view line) {
+        ++number;
+        if (line.find_first_not_of(" \t\r") == line.npos) return;
+        ++lines;
+        if (!work_on_line(fd, path, number, line))
+          cannot_use(fmt::format("line {} is not a JSON object with a string \"text\"", number));
+      },
+      [&] {
+        ++number;
+        ++lines;
+        cannot_use(fmt::format("line {} is longer than {} MiB", number, LineReader::kMaxLine >> 20));
+      });
+  read_text(path, [&](std::string_view piece) { reader.feed(piece); });
+  reader.finish();
   if (unusable > 0)
     throw InputError(fmt::format("{} of {} lines cannot be used, the others are in the store: {}{}", unusable,
                                  lines, first_unusable, unusable > 1 ? ", ..." : ""));
@@ -141,7 +132,7 @@ int work(KnownKernels& known, const BatchInput& input, int fd) {
       break;
     case BatchInput::Kind::kText: {
       TextCrash crash;
-      read_pieces(path, [&](std::string_view piece) { crash.feed(piece); });
+      read_text(path, [&](std::string_view piece) { crash.feed(piece); });
       crash.send_to(fd, path);
       break;
     }
@@ -160,25 +151,19 @@ int work(KnownKernels& known, const BatchInput& input, int fd) {
 }  // namespace
 
 void KnownKernels::learn(const std::string& path) {
-  pages_.freeze(false);
-  try {
-    auto kernel = session_.open({path}, &pages_);
-    {
-      Diagnosis diagnosis(*kernel);
-      make_triage_report(diagnosis, all_rules(), true);
-    }
-    if (kernels_.size() == kMaxKernels) kernels_.erase(kernels_.begin());
-    kernels_.push_back(std::move(kernel));
-  } catch (...) {
-    pages_.freeze(true);
-    throw;
+  auto kernel = session_.open({path}, &pages_);
+  {
+    Diagnosis diagnosis(*kernel);
+    make_triage_report(diagnosis, all_rules(), true);
   }
-  pages_.freeze(true);
+  if (kernels_.size() == kMaxKernels) kernels_.erase(kernels_.begin());
+  kernels_.push_back(std::move(kernel));
 }
 
 std::unique_ptr<Kernel> KnownKernels::open(const std::string& path) {
   std::vector<Kernel*> alike;
   for (const auto& kernel : kernels_) alike.push_back(kernel.get());
+  pages_.freeze(true);  // this process is about to end
   return session_.open({path}, &pages_, std::move(alike));
 }
 

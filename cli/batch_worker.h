@@ -18,7 +18,7 @@ namespace perfcore::cli {
 /// One thread at a time.
 class KnownKernels {
  public:
-  explicit KnownKernels(Session& session) : session_(session), pages_(kMaxPages) { pages_.freeze(true); }
+  explicit KnownKernels(Session& session) : session_(session), pages_(kMaxPages) {}
 
   /// Reads a dump as a worker does, and keeps what it read. Of the kernels the oldest is forgotten when there
   /// are too many. Throws what a worker would.

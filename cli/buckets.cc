@@ -18,6 +18,7 @@
 #include "analyzers/releases.h"
 #include "bucket_quality.h"
 #include "commands.h"
+#include "crash_record.h"
 #include "dashboard.h"
 #include "exit_codes.h"
 #include "guard.h"
@@ -415,25 +416,6 @@ int run_dashboard(Session& session, Store& store) {
   file.close();
   if (!file) throw InputError(fmt::format("{}: cannot be written: {}", path, std::strerror(errno)));
   return kExitDone;
-}
-
-/// The signature that an answer holds, with the id that this version gives to it.
-std::optional<Signature> signature_in(const std::string& answer) {
-  const Json json = Json::parse(answer, nullptr, false);
-  if (!json.is_object() || !json.contains("bucket")) return std::nullopt;
-  try {
-    const Json& bucket = json.at("bucket");
-    Signature signature;
-    bucket.at("class").get_to(signature.crash_class);
-    bucket.at("cause").get_to(signature.cause);
-    bucket.at("facts").get_to(signature.facts);
-    bucket.at("partial").get_to(signature.partial);
-    bucket.at("title").get_to(signature.title);
-    identify(&signature);
-    return signature;
-  } catch (const Json::exception&) {
-    return std::nullopt;
-  }
 }
 
 int run_rebucket(Session& session, Store& store) {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "json.h"
@@ -106,25 +107,48 @@ std::string text_identity(const ConsoleReport& report) {
   return crash_identity(parts);
 }
 
-CrashRecord make_crash_record(std::span<const TextReport> reports, std::string path, std::string identity) {
-  // Of what a machine has said in its life the crash is what it panicked with: warnings at boot are not.
-  const auto died =
-      std::find_if(reports.begin(), reports.end(), [](const TextReport& one) { return one.report.panicked; });
-  const TextReport& first = died != reports.end() ? *died : reports.front();
+CrashRecord make_crash_record(std::span<const TextReport> reports, size_t which, std::string path,
+                              std::string identity) {
+  const TextReport& died = reports[which];
   CrashRecord crash;
   crash.identity = std::move(identity);
-  crash.signature = first.signature;
-  crash.kernel = first.report.kernel;
+  crash.signature = died.signature;
+  crash.kernel = died.report.kernel;
   crash.source = "text";
   crash.path = std::move(path);
-  crash.summary = first.report.title;
-  crash.story = {first.report.headline};
-  store_findings(first.findings, &crash);
-  for (const ConsoleFrame& frame : first.report.frames)
-    crash.frames.push_back({frame.function, frame.module});
+  crash.summary = died.report.title;
+  crash.story = {died.report.headline};
+  store_findings(died.findings, &crash);
+  for (const ConsoleFrame& frame : died.report.frames) crash.frames.push_back({frame.function, frame.module});
   crash.answer = to_json_line(Json(crash.path).dump(-1, ' ', false, Json::error_handler_t::replace), reports);
   while (crash.answer.ends_with('\n')) crash.answer.pop_back();
   return crash;
+}
+
+std::optional<Signature> signature_in(const std::string& answer) {
+  const Json json = Json::parse(answer, nullptr, false);
+  if (!json.is_object() || !json.contains("bucket")) return std::nullopt;
+  try {
+    // The first report of a text is the answer itself, the others are in it.
+    const auto panicked = [](const Json& report) { return report.value("panicked", false); };
+    const Json* died = &json;
+    if (json.contains("more") && !panicked(json)) {
+      const Json& more = json.at("more");
+      const auto found = std::find_if(more.begin(), more.end(), panicked);
+      if (found != more.end()) died = &*found;
+    }
+    const Json& bucket = died->at("bucket");
+    Signature signature;
+    bucket.at("class").get_to(signature.crash_class);
+    bucket.at("cause").get_to(signature.cause);
+    bucket.at("facts").get_to(signature.facts);
+    bucket.at("partial").get_to(signature.partial);
+    bucket.at("title").get_to(signature.title);
+    identify(&signature);
+    return signature;
+  } catch (const Json::exception&) {
+    return std::nullopt;
+  }
 }
 
 std::vector<uint8_t> packed(const CrashRecord& crash) {

@@ -3,7 +3,9 @@
 /// From an answer to what the store keeps of it, and how that gets from a worker to its parent.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,10 +21,16 @@ namespace perfcore::cli {
 /// registers and the log as well.
 CrashRecord make_crash_record(const TriageReport& report, Kernel& kernel, const KernelLog& log);
 
-/// Of the report of a text with which the kernel panicked, else of the first; all are in the answer. A report
-/// is told by its text. \param identity  text_identity() of that report
-CrashRecord make_crash_record(std::span<const TextReport> reports, std::string path, std::string identity);
+/// Of a report of a text; all are in the answer. A report is told by its text.
+/// \param which     the first with which the kernel panicked, else the first of all
+/// \param identity  text_identity() of that report
+CrashRecord make_crash_record(std::span<const TextReport> reports, size_t which, std::string path,
+                              std::string identity);
 std::string text_identity(const ConsoleReport& report);
+
+/// The signature of the crash that an answer is of, as make_crash_record() took it for one, with the id that
+/// this version gives to it. nullopt when there is none.
+std::optional<Signature> signature_in(const std::string& answer);
 
 /// CBOR (RFC 8949), for a pipe.
 std::vector<uint8_t> packed(const CrashRecord& crash);

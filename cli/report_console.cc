@@ -20,13 +20,12 @@
 #include "perfcore/report.h"
 #include "session.h"
 #include "text.h"
+#include "text_input.h"
 
 namespace perfcore::cli {
 namespace {
 
 constexpr size_t kPiece = size_t{1} << 20;
-/// Of a batch. More than any ring buffer or serial log that is worth a look.
-constexpr size_t kMaxBatchLine = size_t{64} << 20;
 /// Reports of one text in the answer; what more there are is not read. A text of a batch and one of its own.
 constexpr size_t kMaxReports = 1024;
 constexpr size_t kMaxTextReports = 16384;
@@ -48,17 +47,11 @@ File open_text(const std::string& path) {
   return file;
 }
 
-/// Hands out the file piece by piece, until `take` returns false.
+/// As cli::read_pieces(), of a file by its path.
 template <typename Take>
-void read_pieces(const std::string& path, Take&& take) {
+void read_text(const std::string& path, Take&& take) {
   const File file = open_text(path);
-  std::string piece(kPiece, '\0');
-  while (const size_t got = std::fread(piece.data(), 1, piece.size(), file.get())) {
-    // The limit is for a piece: the text may have any size.
-    restart_time_limit();
-    if (!take(std::string_view(piece.data(), got))) return;
-  }
-  if (std::ferror(file.get()))
+  if (!read_pieces(file.get(), kPiece, take))
     throw InputError(fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
 }
 
@@ -82,7 +75,7 @@ void report_text(Session& session, const std::string& path) {
     ++count;
   });
   bool first_piece = true;
-  read_pieces(path, [&](std::string_view piece) {
+  read_text(path, [&](std::string_view piece) {
     if (first_piece && begins_like_dump(piece))
       throw InputError(
           fmt::format("{} is a dump and no console text: give it to perfcore triage, or its log "
@@ -135,36 +128,24 @@ void report_batch(Session& session, const std::string& path) {
                                   std::strerror(errno)));
   };
   if (!out) throw failed();
-  std::string line;
-  bool too_long = false;
-  const auto end_line = [&] {
-    if (line.empty() && !too_long) return;
-    restart_time_limit();
-    const std::string answer =
-        too_long ? fmt::format("{{\"id\":null,\"error\":\"the line is longer than {} MiB\"}}\n",
-                               kMaxBatchLine >> 20)
-                 : answer_line(line);
+  const auto write = [&](const std::string& answer) {
     if (std::fwrite(answer.data(), 1, answer.size(), out.get()) != answer.size()) throw failed();
-    line.clear();
-    too_long = false;
   };
-  read_pieces(path, [&](std::string_view piece) {
-    while (!piece.empty()) {
-      const size_t end = piece.find('\n');
-      const std::string_view part = piece.substr(0, end);
-      if (line.size() + part.size() > kMaxBatchLine) {
-        too_long = true;
-        line.clear();
-        line.shrink_to_fit();
-      }
-      if (!too_long) line.append(part);
-      if (end == piece.npos) break;
-      end_line();
-      piece.remove_prefix(end + 1);
-    }
+  LineReader lines(
+      [&](std::string_view line) {
+        if (line.empty()) return;
+        restart_time_limit();
+        write(answer_line(line));
+      },
+      [&] {
+        write(fmt::format("{{\"id\":null,\"error\":\"the line is longer than {} MiB\"}}\n",
+                          LineReader::kMaxLine >> 20));
+      });
+  read_text(path, [&](std::string_view piece) {
+    lines.feed(piece);
     return true;
   });
-  end_line();
+  lines.finish();
   if (std::fflush(out.get()) != 0) throw failed();
 }
 

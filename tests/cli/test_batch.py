@@ -168,6 +168,7 @@ class Batch(unittest.TestCase):
         self.assertEqual(causes, {"stack:at_boot"}, "the first report leads the answer")
         buckets = json.loads(self.buckets("list", "--format", "json").stdout)["buckets"]
         self.assertEqual({bucket["cause"] for bucket in buckets}, {"stack:victim_0", "stack:victim_1"})
+        self.assertIn("0 crashes would move", self.buckets("rebucket", "--dry-run").stdout)
 
     def test_paths_do_not_depend_on_where_one_stands(self):
         self.logs(1)
